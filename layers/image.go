@@ -1,5 +1,5 @@
 // Package layers knows container images: where they are read from (Source), what they are made of (Image, Layer),
-// what a host lacks of one (Inventory), and how an image is written for `docker load` (Archive).
+// what a host has of one (Held), and how an image is written for `docker load` (Archive).
 //
 // Words, as in the OCI image specification: a layer's diff ID is the digest of its uncompressed tar; its blob is the
 // layer as stored, perhaps compressed, named by its own digest; the config lists the diff IDs; the manifest lists the
@@ -55,7 +55,8 @@ type Image struct {
 	Platform Platform
 	Layers   []Layer
 
-	open func(ctx context.Context, i int) (io.ReadCloser, error)
+	open  func(ctx context.Context, i int) (io.ReadCloser, error)
+	local bool // open is as good as reading a file: no need to keep a copy for the next reader
 }
 
 // ConfigDigest is the digest of the raw config: the image ID on a graph driver, and comparable across hosts.

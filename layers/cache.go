@@ -1,0 +1,255 @@
+package layers
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// cache is a folder of layers, each under its diff ID in one encoding, and of image configs. Several processes may use
+// it at once: files appear by rename and are never changed; what is in use is held open, so that whoever evicts it
+// takes nothing away. Everything is verified when it is read.
+//
+//	DIR/<diff ID>.<blob digest>.<size>.<plain|gzip|zstd>
+//	DIR/<config digest>.json
+//	DIR/tmp/<random>/    files in the making; "lock" in it is locked as long as its process lives
+//	DIR/lock             held while evicting
+type cache struct {
+	dir   string
+	quota int64 // bytes
+	tmp   string
+	alive *os.File
+}
+
+// cachedLayer is a layer's file, held open.
+type cachedLayer struct {
+	blob Blob
+	file *os.File
+}
+
+func openCache(dir string, quota int64) (*cache, error) {
+	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700); err != nil {
+		return nil, err
+	}
+	sweep(filepath.Join(dir, "tmp"))
+	tmp, err := os.MkdirTemp(filepath.Join(dir, "tmp"), "")
+	if err != nil {
+		return nil, err
+	}
+	alive, err := os.OpenFile(filepath.Join(tmp, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := lockFile(alive, true); err != nil {
+		return nil, errors.Join(err, alive.Close())
+	}
+	return &cache{dir: dir, quota: quota, tmp: tmp, alive: alive}, nil
+}
+
+func (c *cache) Close() error {
+	return errors.Join(os.RemoveAll(c.tmp), c.alive.Close())
+}
+
+// sweep removes what killed processes left: folders whose lock is free. A folder that is too young to have its lock
+// yet is left alone.
+func sweep(tmp string) {
+	dirs, _ := os.ReadDir(tmp) // nothing to clean up, then
+	for _, d := range dirs {
+		dir := filepath.Join(tmp, d.Name())
+		info, err := d.Info()
+		if err != nil || time.Since(info.ModTime()) < time.Minute {
+			continue
+		}
+		f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR, 0)
+		if errors.Is(err, fs.ErrNotExist) {
+			_ = os.RemoveAll(dir)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		if dead, err := lockFile(f, false); dead && err == nil {
+			_ = os.RemoveAll(dir) // if it stays, the next run tries again
+		}
+		_ = f.Close()
+	}
+}
+
+// temp makes a file that is gone at the latest when the cache is closed.
+func (c *cache) temp() (*os.File, error) { return os.CreateTemp(c.tmp, "") }
+
+// layer finds d in one of the encodings, the first that is there; nil if there is none. The caller closes its file.
+func (c *cache) layer(d DiffID, encodings ...Compression) *cachedLayer {
+	for _, z := range encodings {
+		names, _ := filepath.Glob(filepath.Join(c.dir, d.Hex()+".*."+suffix(z))) // the pattern is well-formed
+		for _, name := range names {
+			if l := c.openLayer(name, d, z); l != nil {
+				return l
+			}
+		}
+	}
+	return nil
+}
+
+func (c *cache) openLayer(name string, d DiffID, z Compression) *cachedLayer {
+	parts := strings.Split(filepath.Base(name), ".")
+	if len(parts) != 4 {
+		return nil
+	}
+	digest, err := ParseDigest("sha256:" + parts[1])
+	if err != nil || z == Plain && digest != Digest(d) {
+		return nil
+	}
+	size, err := strconv.ParseInt(parts[2], 10, 64)
+	if err != nil {
+		return nil
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil // evicted this moment
+	}
+	if info, err := f.Stat(); err != nil || info.Size() != size {
+		_, _ = os.Remove(name), f.Close() // cut by a power loss: it is made again
+		return nil
+	}
+	now := time.Now()
+	_ = os.Chtimes(name, now, now) // at worst it is evicted too early
+	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, file: f}
+}
+
+// open reads the layer, verified. A layer that turns out to be damaged is removed.
+func (l *cachedLayer) open() io.ReadCloser {
+	r := io.NopCloser(io.NewSectionReader(l.file, 0, l.blob.Size))
+	return &removeIfBad{verify(r, l.blob.Digest, l.blob.Size), l.file.Name()}
+}
+
+type removeIfBad struct {
+	io.ReadCloser
+	name string
+}
+
+func (r *removeIfBad) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	var bad *MismatchError
+	if errors.As(err, &bad) {
+		_ = os.Remove(r.name)
+		err = fmt.Errorf("cached layer is damaged and was removed, try again: %w", err)
+	}
+	return n, err
+}
+
+// add writes a layer: fill writes its encoded bytes; the diff ID may be known only when fill returns. The caller closes
+// the layer's file. Other layers may be evicted.
+func (c *cache) add(z Compression, fill func(io.Writer) (DiffID, error)) (*cachedLayer, error) {
+	f, err := c.temp()
+	if err != nil {
+		return nil, err
+	}
+	w := &hashingWriter{w: f, sum: sha256.New()}
+	d, err := fill(w)
+	if err != nil {
+		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	}
+	blob := Blob{Digest: sumOf(w.sum), Size: w.n, Compression: z}
+	if err := f.Close(); err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	name := filepath.Join(c.dir, fmt.Sprintf("%s.%s.%d.%s", d.Hex(), blob.Digest.Hex(), blob.Size, suffix(z)))
+	if err := os.Rename(f.Name(), name); err != nil {
+		return nil, errors.Join(err, os.Remove(f.Name()))
+	}
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	_ = c.evict() // a cache that stays too large is no reason to stop; the next layer tries again
+	return &cachedLayer{blob: blob, file: file}, nil
+}
+
+// config returns the raw config of that digest, or nil.
+func (c *cache) config(d Digest) []byte {
+	name := filepath.Join(c.dir, d.Hex()+".json")
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	b, err := readMetadata(f, "cached config", d)
+	_ = f.Close()
+	if err != nil {
+		_ = os.Remove(name)
+		return nil
+	}
+	now := time.Now()
+	_ = os.Chtimes(name, now, now)
+	return b
+}
+
+func (c *cache) addConfig(b []byte) error {
+	f, err := c.temp()
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), filepath.Join(c.dir, DigestOf(b).Hex()+".json"))
+}
+
+// evict removes the files that were not used for longest until the rest fits into the quota.
+func (c *cache) evict() error {
+	lock, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }() // it holds nothing but the lock
+	if got, err := lockFile(lock, false); !got || err != nil {
+		return err // another process is at it
+	}
+	entries, err := os.ReadDir(c.dir)
+	if err != nil {
+		return err
+	}
+	var files []fs.FileInfo
+	var total int64
+	for _, e := range entries {
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() && e.Name() != "lock" {
+			files = append(files, info)
+			total += info.Size()
+		}
+	}
+	slices.SortFunc(files, func(a, b fs.FileInfo) int { return a.ModTime().Compare(b.ModTime()) })
+	for _, f := range files {
+		if total <= c.quota {
+			break
+		}
+		if err := os.Remove(filepath.Join(c.dir, f.Name())); err == nil || errors.Is(err, fs.ErrNotExist) {
+			total -= f.Size()
+		}
+	}
+	return nil
+}
+
+func suffix(z Compression) string { return orElse(string(z), "plain") }
+
+type hashingWriter struct {
+	w   io.Writer
+	sum hash.Hash
+	n   int64
+}
+
+func (h *hashingWriter) Write(p []byte) (int, error) {
+	n, err := h.w.Write(p)
+	h.sum.Write(p[:n])
+	h.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,61 @@
+package layers
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// window is how far back zstd looks, in bytes: what the default level of the encoder uses, and within what every
+// engine's decoder allows.
+const window = 4 << 20
+
+// recode unpacks r and packs it again into w, and checks on the way that what is inside is d.
+func recode(w io.Writer, to Compression, r io.Reader, from Compression, d DiffID) error {
+	plain, err := unpack(r, from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = plain.Close() }() // frees a decoder; its errors came from Read
+	packed, err := pack(w, to)
+	if err != nil {
+		return err
+	}
+	if _, err := io.CopyBuffer(onlyWriter{packed}, verify(plain, Digest(d), -1), make([]byte, 256<<10)); err != nil {
+		return errors.Join(err, packed.Close())
+	}
+	return packed.Close()
+}
+
+// pack compresses what is written; Close ends the blob, not w.
+func pack(w io.Writer, z Compression) (io.WriteCloser, error) {
+	switch z {
+	case Gzip:
+		return gzip.NewWriterLevel(w, gzip.BestSpeed)
+	case Zstd:
+		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(window),
+			zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), 2)), zstd.WithLowerEncoderMem(true))
+	}
+	return nil, fmt.Errorf("no way to pack as %q", z)
+}
+
+// unpack reads what is inside r; Close frees the decoder, not r.
+func unpack(r io.Reader, z Compression) (io.ReadCloser, error) {
+	switch z {
+	case Plain:
+		return io.NopCloser(r), nil
+	case Gzip:
+		return gzip.NewReader(r)
+	case Zstd:
+		d, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
+		if err != nil {
+			return nil, err
+		}
+		return d.IOReadCloser(), nil
+	}
+	return nil, fmt.Errorf("no way to unpack %q", z)
+}
