@@ -83,7 +83,9 @@ func (e *execCmd) Run(ctx context.Context, c *cli) error {
 	if err != nil {
 		return err
 	}
-	return attached(h.Command(ctx, "/bin/sh", "-c", "cd; "+strings.Join(e.Cmd, " ")))
+	cmd := h.Command(ctx, "/bin/sh", "-c", "cd; "+strings.Join(e.Cmd, " "))
+	cmd.SysProcAttr, cmd.Cancel = nil, nil // in the terminal's process group: it may read, and Ctrl-C reaches all of it
+	return attached(cmd)
 }
 
 type sshCmd struct {

@@ -40,9 +40,12 @@ func findCgroups(mounts string) (cgroups, error) {
 		}
 		switch m[2] {
 		case "cgroup":
-			cg = append(cg, hierarchy{path: m[1], options: controllers(m[3])})
+			h := hierarchy{path: m[1], options: controllers(m[3])}
+			if !slices.ContainsFunc(cg, func(seen hierarchy) bool { return seen.options == h.options }) { // mounted twice
+				cg = append(cg, h)
+			}
 		case "cgroup2":
-			v2 = m[1]
+			v2 = first(v2, m[1])
 		}
 	}
 	if len(cg) > 0 {

@@ -34,8 +34,8 @@ func lock(ctx context.Context, path string) (func(), error) {
 	return func() { f.Close() }, nil
 }
 
-// claim takes an id and a subnet that no other lab has, and writes the record before anything else exists:
-// from then on a crash at any moment leaves nothing that [Sweep] does not find.
+// claim takes an id and a subnet that no other lab has, and makes the switch that shows the machine they are taken.
+// The record is written before anything else exists: from then on a crash leaves nothing that [Sweep] does not find.
 func claim(ctx context.Context, o Options) (*Lab, error) {
 	unlock, err := lock(ctx, lockFile)
 	if err != nil {
@@ -56,7 +56,14 @@ func claim(ctx context.Context, o Options) (*Lab, error) {
 	if err := r.write(dir); err != nil {
 		return nil, err
 	}
-	return r.lab(o.Dir, o.Log)
+	l, err := r.lab(o.Dir, o.Log)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.switchUp(ctx); err != nil {
+		return nil, errors.Join(err, l.remove())
+	}
+	return l, nil
 }
 
 // choose fills in the id and the subnet.

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -71,7 +72,8 @@ func (h *Host) State() string {
 }
 
 // Command is a command that will run as root inside the host, not through the network: in its namespaces, its
-// cgroup and its root directory. It fails at Start when the host is off by then.
+// cgroup and its root directory. Its Start fails when the host is off or frozen. It leads a process group of its own:
+// the end of ctx kills the group, and syscall.Kill(-cmd.Process.Pid, sig) signals the command itself.
 //
 // This is also how a host becomes a controller: Command(ctx, "/path/in/host/ship", "push", ...) after [Host.Authorize].
 func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
@@ -87,6 +89,8 @@ func (h *Host) Command(ctx context.Context, argv ...string) *exec.Cmd {
 		"/usr/bin/env", "-i", "PATH="+hostPath, "HOME=/root", "LANG=C.UTF-8")
 	cmd := exec.CommandContext(ctx, "/bin/sh", append(args, argv...)...)
 	cmd.WaitDelay = 5 * time.Second
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // nsenter forks: killing it alone would leave the command
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	if err != nil {
 		cmd.Err = err
 	}

@@ -37,7 +37,7 @@ func Install(ctx context.Context, log io.Writer) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	unlock, err := lock(ctx, lockFile)
+	unlock, err := lock(ctx, "/run/ship-lab-apt.lock") // not the labs' lock: apt may take minutes
 	if err != nil {
 		return err
 	}

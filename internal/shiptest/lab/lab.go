@@ -142,12 +142,9 @@ func (h HostOptions) check() error {
 	return err
 }
 
-// start makes the switch, the keys and the hosts of a claimed lab.
+// start makes the keys and the hosts of a claimed lab.
 func (l *Lab) start(ctx context.Context, o Options) error {
 	begin := time.Now()
-	if err := l.switchUp(ctx); err != nil {
-		return err
-	}
 	if err := l.writeKeys(); err != nil {
 		return err
 	}

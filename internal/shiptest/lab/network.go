@@ -90,14 +90,18 @@ func (h *Host) unplug(ctx context.Context, remove bool) error {
 	if _, err := os.Lstat("/run/netns/" + sw); err != nil {
 		return nil
 	}
-	if _, err := run(ctx, "", "ip", "-n", sw, "link", "show", "dev", h.Name); err != nil {
-		return nil
-	}
 	args := []string{"-n", sw, "link", "set", h.Name, "down"}
 	if remove {
 		args = []string{"-n", sw, "link", "del", h.Name}
 	}
 	_, err := run(ctx, "", "ip", args...)
+	if err == nil {
+		return nil
+	}
+	// The kernel takes the cable away itself when the host's namespace goes, at any moment: ask only afterwards.
+	if _, gone := run(ctx, "", "ip", "-n", sw, "link", "show", "dev", h.Name); gone != nil && ctx.Err() == nil {
+		return nil
+	}
 	return err
 }
 
