@@ -121,6 +121,26 @@ func TestHealth(t *testing.T) {
 	})
 }
 
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		s    settings
+		want error
+	}{{settings{}, nil}, {settings{Unhealthy: true}, errUnwell}} {
+		server := httptest.NewServer(newHandler(c.s, time.Now()))
+		_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run(t.Context(), settings{Port: port}, []string{"check"}, io.Discard); !errors.Is(err, c.want) {
+			t.Errorf("%+v: %v", c.s, err)
+		}
+		server.Close()
+		if err := run(t.Context(), settings{Port: port}, []string{"check"}, io.Discard); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("nobody there: %v", err)
+		}
+	}
+}
+
 func TestWebSocket(t *testing.T) {
 	server := httptest.NewServer(newHandler(settings{Version: "v1"}, time.Now()))
 	defer server.Close()

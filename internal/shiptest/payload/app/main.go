@@ -1,6 +1,7 @@
 // Command app is what the tests deploy: a web app, or a worker, whose bad habits are chosen by environment variables.
 //
-// With no argument it serves HTTP; with the argument "worker" it serves nothing and logs a line a second.
+// With no argument it serves HTTP; with the argument "worker" it serves nothing and logs a line a second. With "check"
+// it asks the app that serves beside it for /up and ends with status 0 or 1, for health checks in images without a shell.
 //
 //	PORT             where it listens, 3000 by default
 //	VERSION          what it reports; default: the content of /version
@@ -44,8 +45,14 @@ func main() {
 // errCrash ends an app that was told to crash.
 var errCrash = errors.New("crashed, as told")
 
+// errUnwell is what check says of an app that serves but is not well.
+var errUnwell = errors.New("unwell")
+
 // run is the life of the app.
 func run(ctx context.Context, s settings, args []string, log io.Writer) error {
+	if len(args) > 0 && args[0] == "check" {
+		return check(s)
+	}
 	if s.CrashOnBoot {
 		return errCrash
 	}
@@ -118,4 +125,19 @@ func work(ctx context.Context, s settings, term <-chan os.Signal, log io.Writer)
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// check asks the app on this machine how it is.
+func check(s settings) error {
+	client := http.Client{Timeout: 5 * time.Second}
+	defer client.CloseIdleConnections()
+	resp, err := client.Get("http://127.0.0.1:" + s.Port + "/up")
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: /up answers %s", errUnwell, resp.Status)
+	}
+	return nil
 }
