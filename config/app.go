@@ -1,0 +1,131 @@
+package config
+
+import (
+	"slices"
+	"time"
+)
+
+// App is what a ship.yaml asks for, with all defaults filled in.
+type App struct {
+	Service     string
+	Destination string // "" if there is only one
+	Image       string // a source as in containers-transports(5); its meaning is for package layers to say
+	Roles       []Role // in the file's order, at least one
+	SSH         SSH
+	Proxy       ProxyRun
+	Boot        Boot
+	Retain      int      // releases that a host keeps, the running one included; at least 1
+	SecretFiles []string // where secrets are looked up after the environment; the first file that knows a name wins
+	Files       []string // the files that were read, the destination's last
+	Origins     []Origin // where each value was written, in order
+}
+
+// Origin is the place of one value.
+type Origin struct {
+	Path   string // servers.web.hosts[0]
+	File   string
+	Line   int
+	Column int
+}
+
+// Role is a set of hosts that run the same container, one each.
+type Role struct {
+	Name          string
+	Hosts         []string // as ssh takes them: user@name:port or an alias; unique, in order
+	Cmd           []string // nil: the image's own
+	Proxy         *Proxy   // nil: no requests reach it through the proxy
+	Env           Env      // the root's, with the role's over it
+	Healthcheck   *Healthcheck
+	DeployTimeout time.Duration // for the new container to become healthy, proxied or not
+	StopTimeout   time.Duration // between SIGTERM and SIGKILL
+	Volumes       []string      // each is accepted by ParseVolume
+	Labels        map[string]string
+}
+
+// Proxy is how requests reach the containers of a role.
+type Proxy struct {
+	Hosts           []string // names in the Host header, lower case, "*.example.com" allowed; none: every name
+	AppPort         int      // port of the app in its container
+	PathPrefix      string   // "/" or "/api"
+	StripPathPrefix bool     // the app does not see the prefix
+	Probe           Probe
+	DrainTimeout    time.Duration // for requests in flight on the old container
+	DeployTimeout   time.Duration // for the new container to become healthy
+	ResponseTimeout time.Duration // for the app to begin its answer
+	MaxRequestBody  int64         // bytes; 0 = no limit
+}
+
+// Probe is the HTTP request by which the proxy tells a healthy container (answer 2xx) from another.
+type Probe struct {
+	Path      string
+	Host      string // Host header; "" = the proxy's choice
+	Interval  time.Duration
+	Timeout   time.Duration
+	Successes int // in a row
+}
+
+// Healthcheck is a command that the engine runs in the container.
+type Healthcheck struct {
+	Test     []string // in the engine's form: "CMD" and the words, or "CMD-SHELL" and one text
+	Interval time.Duration
+	Timeout  time.Duration
+	Retries  int
+}
+
+// ProxyRun is how the proxy itself runs on each host.
+type ProxyRun struct {
+	HTTPPort int
+}
+
+// SSH is how hosts are reached, where neither the host's spelling nor ssh_config says otherwise.
+type SSH struct {
+	User     string // "" = not said
+	Port     int    // 0 = not said
+	Jump     string
+	Config   string            // path of the ssh_config, "" = the usual files, "none" = none
+	Keys     []string          // paths of private keys
+	HostKeys map[string]string // host as written in servers -> "ssh-ed25519 AAAA..."
+}
+
+// Env is an environment: values that stand in the file, and names of secrets.
+type Env struct {
+	Clear  map[string]string
+	Secret []SecretRef // sorted by name
+}
+
+// SecretRef says that the variable Name gets the secret called Source.
+type SecretRef struct {
+	Name, Source string
+}
+
+// Boot says how many hosts are switched at a time.
+type Boot struct {
+	Limit   int           // hosts; 0 = not said in hosts
+	Percent int           // of the hosts, 1 to 100; 0 = not said in percent
+	Wait    time.Duration // between two groups
+}
+
+// GroupSize is how many of this many hosts are switched at a time: at least one, all if there is no limit.
+func (b Boot) GroupSize(hosts int) int {
+	n := hosts
+	switch {
+	case b.Limit > 0:
+		n = b.Limit
+	case b.Percent > 0:
+		n = hosts * b.Percent / 100
+	}
+	return max(1, min(n, hosts))
+}
+
+// Hosts are the hosts of all roles, each once, in the file's order.
+func (a *App) Hosts() []string {
+	var all []string
+	for _, r := range a.Roles {
+		for _, h := range r.Hosts {
+			if !slices.Contains(all, h) {
+				all = append(all, h)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+)
+
+// checkName is for what becomes part of container and file names: services, roles, destinations.
+func checkName(s string) error {
+	rest := strings.TrimLeft(s, "abcdefghijklmnopqrstuvwxyz0123456789_-")
+	switch {
+	case s == "" || rest != "" || s[0] == '-' || s[0] == '_':
+		return hinted{"not a usable name", "small letters, digits, - and _, beginning with a letter or a digit"}
+	case len(s) > 40:
+		return errors.New("longer than 40 characters")
+	}
+	return nil
+}
+
+// checkHost is for what is given to ssh: user@name:port or an alias. A leading - would be taken for an option.
+func checkHost(s string) error {
+	user, name, found := strings.Cut(s, "@")
+	if !found {
+		name = s
+	}
+	switch {
+	case len(s) > 255:
+		return errors.New("longer than 255 characters")
+	case strings.ContainsFunc(s, unicode.IsSpace):
+		return hinted{"a host has no spaces", "one host is one entry of the list"}
+	case found && user == "" || name == "" || strings.HasPrefix(name, ":"):
+		return hinted{"not a host", "user@name:port, or an alias of ssh_config"}
+	case strings.HasPrefix(s, "-") || strings.HasPrefix(name, "-"):
+		return errors.New("a host does not begin with -")
+	case strings.Contains(s, "://"):
+		return hinted{"not a host", "without ssh://"}
+	case strings.ContainsAny(s, `"'\,;&|$<>()*?!/{}`+"`"):
+		return errors.New("a character that no host name has")
+	}
+	return nil
+}
+
+// checkDomain is for names in the Host header: a name, an address, or *.name.
+func checkDomain(s string) error {
+	name := strings.TrimPrefix(s, "*.")
+	switch {
+	case len(s) > 253:
+		return errors.New("longer than 253 characters")
+	case strings.Contains(s, "://") || strings.Contains(s, "/"):
+		return hinted{"not a host name", "the name alone, as in shop.example.com"}
+	case strings.Contains(s, "*") && (name == s || strings.Contains(name, "*")):
+		return hinted{"not a host name", "a * stands alone at the beginning, as in *.example.com"}
+	case strings.Contains(s, ":"):
+		return hinted{"not a host name", "without a port"}
+	}
+	for label := range strings.SplitSeq(name, ".") {
+		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" || len(label) > 63 {
+			return hinted{"not a host name", "letters, digits and -, as in shop.example.com; other scripts as xn--..."}
+		}
+	}
+	return nil
+}
+
+// checkURLPath is for path_prefix and the probe's path.
+func checkURLPath(s string) error {
+	switch {
+	case !strings.HasPrefix(s, "/"):
+		return errors.New("a path begins with /")
+	case strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "#"):
+		return errors.New("a path has no spaces and no #")
+	}
+	return nil
+}
+
+func checkPrefix(s string) error {
+	if strings.ContainsAny(s, "?*") || strings.Contains(s, "//") || strings.Contains(s+"/", "/../") || strings.Contains(s+"/", "/./") {
+		return errors.New("a prefix is a plain path, as in /api")
+	}
+	return checkURLPath(s)
+}
+
+func checkImage(s string) error {
+	switch {
+	case s != strings.TrimSpace(s):
+		return errors.New("spaces at the beginning or end")
+	case strings.Contains(s, "$"):
+		return hinted{"a $ in it", "variables are written ${NAME}"}
+	case strings.HasPrefix(s, "-"):
+		return errors.New("an image does not begin with -")
+	}
+	return nil
+}
+
+// checkHostKey is for a public key as in known_hosts or authorized_keys, without a comment.
+func checkHostKey(s string) error {
+	words := strings.Fields(s)
+	if len(words) < 2 {
+		return hinted{"not a host key", `"ssh-ed25519 AAAA..." as ssh-keyscan prints it, without the host`}
+	}
+	blob, err := base64.StdEncoding.DecodeString(words[1])
+	// the blob begins with the length and the name of the algorithm
+	if n := len(words[0]); err != nil || len(blob) < 4+n || string(blob[4:4+n]) != words[0] {
+		return hinted{"not a host key", `"ssh-ed25519 AAAA..." as ssh-keyscan prints it, without the host`}
+	}
+	return nil
+}
+
+// checkVariable is for names in an environment. Engines take more than shells do; = and NUL are what none takes.
+func checkVariable(s string) error {
+	if s == "" || strings.ContainsAny(s, "=\x00") || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsFunc(s, controls) {
+		return errors.New("not a name of a variable")
+	}
+	return nil
+}
+
+func checkLabel(s string) error {
+	switch {
+	case s == "" || strings.ContainsAny(s, "=\x00") || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsFunc(s, controls):
+		return errors.New("not a name of a label")
+	case strings.HasPrefix(s, "ship."):
+		return errors.New("labels that begin with ship. are ship's own")
+	}
+	return nil
+}
+
+// Volume is a mount: a directory or file of the host, or a volume of the engine by its name.
+type Volume struct {
+	Source   string // an absolute path or a volume's name
+	Target   string // an absolute path in the container
+	ReadOnly bool
+}
+
+// Named says whether Source is a volume of the engine.
+func (v Volume) Named() bool { return !strings.HasPrefix(v.Source, "/") }
+
+// ParseVolume reads SOURCE:TARGET[:ro|rw], the common part of docker run --volume.
+func ParseVolume(s string) (Volume, error) {
+	parts := strings.Split(s, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		return Volume{}, hinted{"not a volume", "SOURCE:TARGET or SOURCE:TARGET:ro"}
+	}
+	v := Volume{Source: parts[0], Target: parts[1]}
+	if len(parts) == 3 {
+		switch parts[2] {
+		case "ro":
+			v.ReadOnly = true
+		case "rw":
+		default:
+			return Volume{}, fmt.Errorf("option %s: only ro and rw are known", clip(parts[2]))
+		}
+	}
+	switch {
+	case !strings.HasPrefix(v.Target, "/") || v.Target == "/":
+		return Volume{}, errors.New("the target is not an absolute path in the container")
+	case !v.Named():
+	case strings.HasPrefix(v.Source, ".") || strings.HasPrefix(v.Source, "~"):
+		return Volume{}, hinted{"the source is neither an absolute path nor a volume's name", "relative to what on the host is not known: write the whole path"}
+	case len(v.Source) < 2 || strings.Trim(v.Source, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" || strings.ContainsAny(v.Source[:1], "_.-"):
+		return Volume{}, errors.New("the source is neither an absolute path nor a volume's name")
+	}
+	return v, nil
+}
+
+func checkVolume(s string) error {
+	_, err := ParseVolume(s)
+	return err
+}

@@ -1,0 +1,153 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// rootProxy checks the root's proxy and decodes what is only there: how the proxy itself runs.
+func (d decoder) rootProxy(n *node, path string, run *ProxyRun) {
+	if n.kind != mapping {
+		d.fail(n, path, "true and false are for roles", "expected a map, got %s", n.what())
+		return
+	}
+	d.proxy(n, path)
+	if r := n.get("run"); r != nil {
+		d.section(r, join(path, "run"), "proxy.run", keys{"http_port": d.port(&run.HTTPPort)})
+	}
+}
+
+// roleProxy is the root's proxy with the role's over it, or nil if the role is not proxied. The timeout for a new
+// container counts in both cases.
+func (d decoder) roleProxy(own *node, path string, base *node, proxied bool) (*Proxy, time.Duration) {
+	switch {
+	case own == nil || own.kind == null:
+		own = nil
+	case own.kind == mapping:
+		proxied = true
+		if run := own.get("run"); run != nil {
+			d.fail(run, path, "it belongs under the proxy of the root", "the proxy runs once a host, not once a role")
+		}
+	default:
+		d.flag(&proxied)(own, path)
+		own = nil
+	}
+	if base != nil && base.kind != mapping {
+		base = nil // told by rootProxy
+	}
+	both := merge(base, own)
+	if both == nil {
+		both = &node{kind: null}
+	}
+	p := d.proxy(both, path)
+	if !proxied {
+		return nil, p.DeployTimeout
+	}
+	return p, p.DeployTimeout
+}
+
+func (d decoder) proxy(n *node, path string) *Proxy {
+	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Path: "/up", Interval: time.Second,
+		Timeout: 5 * time.Second, Successes: 1}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
+		ResponseTimeout: 30 * time.Second}
+	d.section(n, path, "proxy", keys{
+		"host":              func(n *node, path string) { d.domains(n, path, &p.Hosts) },
+		"hosts":             func(n *node, path string) { d.domains(n, path, &p.Hosts) },
+		"app_port":          d.port(&p.AppPort),
+		"path_prefix":       d.text(&p.PathPrefix, checkPrefix),
+		"strip_path_prefix": d.flag(&p.StripPathPrefix),
+		"healthcheck":       func(n *node, path string) { d.probe(n, path, &p.Probe) },
+		"drain_timeout":     d.duration(&p.DrainTimeout, 0),
+		"deploy_timeout":    d.duration(&p.DeployTimeout, time.Millisecond),
+		"response_timeout":  d.duration(&p.ResponseTimeout, time.Millisecond),
+		"max_request_body":  d.size(&p.MaxRequestBody),
+		"run":               func(*node, string) {}, // rootProxy's
+		"ssl":               d.noTLS,
+	})
+	if n.get("host") != nil && n.get("hosts") != nil {
+		d.fail(n.get("hosts"), join(path, "hosts"), "put all names into hosts", "host and hosts are both set")
+	}
+	if p.PathPrefix = "/" + strings.Trim(p.PathPrefix, "/"); p.PathPrefix == "/" {
+		p.StripPathPrefix = false // nothing to strip
+	}
+	return p
+}
+
+// noTLS takes ssl: false, which is what this version does.
+func (d decoder) noTLS(n *node, path string) {
+	if n.kind == scalar && n.text == "false" && n.tag != "!!str" {
+		return
+	}
+	d.fail(n, path, "end TLS in front of ship's proxy", "not supported by this version yet")
+}
+
+// domains reads a list of names, or a text of names with commas between.
+func (d decoder) domains(n *node, path string, to *[]string) {
+	names := n
+	if n.kind == scalar && strings.Contains(n.text, ",") {
+		names = &node{kind: list, src: n.src, line: n.line, column: n.column}
+		for name := range strings.SplitSeq(n.text, ",") {
+			part := *n
+			part.text = strings.TrimSpace(name)
+			names.items = append(names.items, &part)
+		}
+	}
+	var all []string
+	if names.kind == scalar {
+		s := ""
+		if d.text(&s, checkDomain)(names, path); s != "" {
+			all = []string{s}
+		}
+	} else {
+		d.lines(&all, checkDomain)(names, path)
+	}
+	for i := range all {
+		all[i] = strings.ToLower(all[i])
+	}
+	*to = all
+}
+
+func (d decoder) probe(n *node, path string, p *Probe) {
+	d.section(n, path, "proxy.healthcheck", keys{
+		"path":      d.text(&p.Path, checkURLPath),
+		"interval":  d.duration(&p.Interval, 10*time.Millisecond),
+		"timeout":   d.duration(&p.Timeout, 10*time.Millisecond),
+		"host":      d.text(&p.Host, checkDomain),
+		"successes": d.whole(&p.Successes, 1, 100),
+	})
+}
+
+// checkProxied finds routes that reach nobody, and routes that reach two roles.
+func (d decoder) checkProxied(roles []Role, servers, root *node) {
+	proxied := 0
+	for i, r := range roles {
+		if r.Proxy == nil {
+			continue
+		}
+		proxied++
+		for _, other := range roles[:i] {
+			if other.Proxy != nil && clash(r, other) {
+				d.fail(servers, "servers", "give one of them another host or path_prefix under proxy",
+					"the roles %s and %s share a host and would get the same requests", other.Name, r.Name)
+			}
+		}
+	}
+	if proxied > 0 || len(roles) == 0 || root == nil || root.kind != mapping {
+		return
+	}
+	if slices.ContainsFunc(root.entries, func(e entry) bool { return e.key == "host" || e.key == "hosts" }) {
+		d.fail(root, "proxy", "call it web, or give it proxy: true", "names a host, but no role is proxied")
+	}
+}
+
+// clash says whether a request could be for both roles.
+func clash(a, b Role) bool {
+	common := func(x, y []string) bool {
+		return slices.ContainsFunc(x, func(s string) bool { return slices.Contains(y, s) })
+	}
+	if !common(a.Hosts, b.Hosts) || a.Proxy.PathPrefix != b.Proxy.PathPrefix {
+		return false
+	}
+	return len(a.Proxy.Hosts) == 0 && len(b.Proxy.Hosts) == 0 || common(a.Proxy.Hosts, b.Proxy.Hosts)
+}
