@@ -57,6 +57,8 @@ type Image struct {
 
 	open  func(ctx context.Context, i int) (io.ReadCloser, error)
 	local bool // open is as good as reading a file: no need to keep a copy for the next reader
+	// again, if set, hears of an error in reading a layer, and tells whether open has another way now.
+	again func(error) bool
 }
 
 // ConfigDigest is the digest of the raw config: the image ID on a graph driver, and comparable across hosts.

@@ -186,7 +186,11 @@ func (s *Spool) make(ctx context.Context, p *production, img *Image, i int, z Co
 	file := s.cache.layer(l.DiffID, z)
 	if file == nil {
 		var err error
-		if file, err = s.encode(ctx, img, i, z); err != nil {
+		file, err = s.encode(ctx, img, i, z)
+		if err != nil && ctx.Err() == nil && img.again != nil && img.again(err) {
+			file, err = s.encode(ctx, img, i, z)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,7 @@ func newSpool(t testing.TB, o SpoolOptions) *Spool {
 	return s
 }
 
-func readBlob(t testing.TB, b *SpooledBlob) []byte {
+func readSpooled(t testing.TB, b *SpooledBlob) []byte {
 	t.Helper()
 	r, err := b.Open(t.Context())
 	must(t, err)
@@ -68,7 +68,7 @@ func TestSpoolEncodesForTheHost(t *testing.T) {
 				img.local = where != "remote"
 				b, err := newSpool(t, SpoolOptions{}).Blob(t.Context(), img, 0, c.accept)
 				must(t, err)
-				data := readBlob(t, b)
+				data := readSpooled(t, b)
 				if b.Digest != DigestOf(data) || b.Size != int64(len(data)) || b.Compression != c.want {
 					t.Errorf("blob %+v has %d bytes of %s", b.Blob, len(data), DigestOf(data))
 				}
@@ -107,7 +107,7 @@ func TestSpoolMakesABlobOnceForManyHosts(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			readBlob(t, b)
+			readSpooled(t, b)
 		})
 	}
 	wg.Wait()
@@ -234,7 +234,7 @@ func TestSpoolEvictsWhatWasNotUsedForLongest(t *testing.T) {
 	if gone, _ := filepath.Glob(filepath.Join(dir, s.ids[0].Hex()+"*")); len(gone) > 0 {
 		t.Errorf("the oldest is still there: %q", gone)
 	}
-	readBlob(t, first) // what is in use stays readable
+	readSpooled(t, first) // what is in use stays readable
 }
 
 func TestSpoolCleansUpAfterAKilledProcess(t *testing.T) {

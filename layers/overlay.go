@@ -1,0 +1,185 @@
+package layers
+
+import (
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/vbatts/tar-split/tar/storage"
+)
+
+// overlayImage reads an image from the folders of a graph driver's overlay2. Nothing there is trusted: a folder may
+// belong to another engine, or to one that runs in another mount namespace. The config's digest is checked now, each
+// layer's diff ID while it is read.
+type overlayImage struct {
+	config []byte
+	layers []overlayLayer
+}
+
+type overlayLayer struct {
+	diffID DiffID
+	split  string // file: all of the layer's tar but the content of its files
+	files  string // folder: the layer unpacked
+}
+
+// openOverlay finds the image with that config, if every layer of it looks readable.
+func openOverlay(store EngineStore, id Digest) (*overlayImage, error) {
+	if store.Driver != "overlay2" || store.RootDir == "" {
+		return nil, fmt.Errorf("graph driver %q", store.Driver)
+	}
+	meta := filepath.Join(store.RootDir, "image", store.Driver)
+	f, err := os.Open(filepath.Join(meta, "imagedb", "content", "sha256", id.Hex()))
+	if err != nil {
+		return nil, err
+	}
+	config, err := readMetadata(f, "config", id)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	c, err := parseConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	o := &overlayImage{config: config}
+	for i, chain := range Chain(c.RootFS.DiffIDs) {
+		db := filepath.Join(meta, "layerdb", "sha256", Digest(chain).Hex())
+		l, err := findOverlayLayer(store.RootDir, db, c.RootFS.DiffIDs[i])
+		if err != nil {
+			return nil, err
+		}
+		o.layers = append(o.layers, l)
+	}
+	return o, nil
+}
+
+func findOverlayLayer(root, db string, d DiffID) (overlayLayer, error) {
+	diff, err := readWord(filepath.Join(db, "diff"))
+	if err != nil {
+		return overlayLayer{}, err
+	}
+	folder, err := readWord(filepath.Join(db, "cache-id"))
+	if err != nil {
+		return overlayLayer{}, err
+	}
+	if diff != string(d) || folder == "" || strings.Trim(folder, "0123456789abcdefghijklmnopqrstuvwxyz-") != "" {
+		return overlayLayer{}, fmt.Errorf("layer %s: the engine's records do not fit", d.Short())
+	}
+	l := overlayLayer{diffID: d, split: filepath.Join(db, "tar-split.json.gz"), files: filepath.Join(root, "overlay2", folder, "diff")}
+	for _, name := range []string{l.split, l.files} {
+		f, err := os.Open(name) // may we?
+		if err != nil {
+			return overlayLayer{}, err
+		}
+		_ = f.Close() // nothing was read
+	}
+	return l, nil
+}
+
+// readWord reads a file of one short line.
+func readWord(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	b, err := io.ReadAll(io.LimitReader(f, 256))
+	return strings.TrimSpace(string(b)), errors.Join(err, f.Close())
+}
+
+// open puts layer i together again as the tar it once was, to the bit.
+func (o *overlayImage) open(i int) (io.ReadCloser, error) {
+	l := o.layers[i]
+	root, err := os.OpenRoot(l.files)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(l.split)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("tar-split: %w", err), f.Close(), root.Close())
+	}
+	r := &splitReader{entries: storage.NewJSONUnpacker(z), root: root, record: f}
+	return overlayReader{verify(r, Digest(l.diffID), -1)}, nil
+}
+
+// overlayError: a layer's folder does not hold, or not yield, what the engine's records say.
+type overlayError struct{ error }
+
+func (e *overlayError) Unwrap() error { return e.error }
+
+type overlayReader struct{ io.ReadCloser }
+
+func (r overlayReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		err = &overlayError{err}
+	}
+	return n, err
+}
+
+// splitReader reads the tar that tar-split took apart: raw pieces from its record, file content from a folder.
+type splitReader struct {
+	entries storage.Unpacker
+	root    *os.Root // keeps a symbolic link in the layer from leading us out of it
+	record  *os.File
+	raw     []byte
+	file    *os.File // nil = none is being read
+	left    int64    // bytes of file
+}
+
+func (r *splitReader) Read(p []byte) (int, error) {
+	for len(r.raw) == 0 && r.file == nil {
+		if err := r.next(); err != nil {
+			return 0, err
+		}
+	}
+	if r.file == nil {
+		n := copy(p, r.raw)
+		r.raw = r.raw[n:]
+		return n, nil
+	}
+	n, err := r.file.Read(p[:min(int64(len(p)), r.left)])
+	if r.left -= int64(n); r.left == 0 {
+		err = r.file.Close()
+		r.file = nil
+	} else if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (r *splitReader) Close() error {
+	var err error
+	if r.file != nil {
+		err = r.file.Close()
+	}
+	return errors.Join(err, r.record.Close(), r.root.Close())
+}
+
+// next goes to the next entry that has bytes; io.EOF is the end of the layer.
+func (r *splitReader) next() error {
+	e, err := r.entries.Next()
+	if err != nil {
+		return err
+	}
+	if e.Type == storage.SegmentType {
+		r.raw = e.Payload
+		return nil
+	}
+	if e.Type != storage.FileType || e.Size == 0 {
+		return nil // a folder, a link or a device has its header only
+	}
+	name := strings.TrimPrefix(path.Clean("/"+e.GetName()), "/")
+	if r.file, err = r.root.Open(name); err != nil {
+		return err
+	}
+	r.left = e.Size
+	return nil
+}
