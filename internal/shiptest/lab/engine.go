@@ -34,19 +34,21 @@ func BuildEngine(ctx context.Context, dir, suite string, log io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(log, "building engine %s in %s\n", suite, root)
-	if err := debootstrap(ctx, suite, root+".tmp"); err != nil {
+	packages := []string{"docker.io", "openssh-server", "iptables", "iproute2", "ca-certificates", "curl", "procps", "sudo"}
+	if suite != "bullseye" && suite != "bookworm" {
+		packages = append(packages, "docker-cli") // a package of its own since trixie
+	}
+	if err := Debootstrap(ctx, suite, root+".tmp", packages); err != nil {
 		return fmt.Errorf("build engine %s: %w", suite, err)
 	}
 	return os.Rename(root+".tmp", root)
 }
 
-func debootstrap(ctx context.Context, suite, root string) error {
+// Debootstrap makes the root file system of a Debian suite with the packages and all they depend on, from the
+// machine's own mirror. What was at root before is gone.
+func Debootstrap(ctx context.Context, suite, root string, packages []string) error {
 	if err := os.RemoveAll(root); err != nil { // what an interrupted builder left
 		return err
-	}
-	packages := []string{"docker.io", "openssh-server", "iptables", "iproute2", "ca-certificates", "curl", "procps", "sudo"}
-	if suite != "bullseye" && suite != "bookworm" {
-		packages = append(packages, "docker-cli") // a package of its own since trixie
 	}
 	args := []string{"--variant=minbase", "--include=" + strings.Join(packages, ","), suite, root, mirror(aptSources())}
 	if _, err := os.Stat("/usr/share/debootstrap/scripts/" + suite); err != nil {
