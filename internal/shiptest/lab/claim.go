@@ -201,9 +201,10 @@ func Sweep(ctx context.Context, dir string) error {
 func (l *Lab) Close() error {
 	ctx, cancel := cleanup()
 	defer cancel()
+	off := l.each(func(h *Host) error { return h.Kill(ctx) }) // what takes long, before others have to wait
 	unlock, err := lock(ctx, lockFile)
 	if err != nil {
-		return err
+		return errors.Join(off, err)
 	}
 	defer unlock()
 	return l.remove()

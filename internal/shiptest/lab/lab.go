@@ -84,8 +84,8 @@ func Up(ctx context.Context, o Options) (*Lab, error) {
 
 // ready sees to it that tools and engines are there.
 func (o Options) ready(ctx context.Context) error {
-	if err := Sweep(ctx, o.Dir); err != nil {
-		return err
+	if err := Sweep(ctx, o.Dir); err != nil { // no reason for this lab to fail
+		fmt.Fprintln(o.Log, err)
 	}
 	if err := plainDisk(o.Dir); err != nil {
 		return err

@@ -5,7 +5,6 @@ package lab
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ship/internal/shiptest/leak"
 )
 
 func TestMain(m *testing.M) {
@@ -23,7 +24,7 @@ func TestMain(m *testing.M) {
 	if where := os.Getenv(upInChild); where != "" {
 		upAndWait(where)
 	}
-	os.Exit(m.Run())
+	os.Exit(leak.Main(m))
 }
 
 // TestHosts proves on one lab, in order, what other tests build upon.
@@ -185,160 +186,6 @@ func testAuthorize(t *testing.T, l *Lab) {
 	}
 }
 
-// noise is n bytes that nothing on the way can shrink.
-func noise(n int64) io.Reader { return io.LimitReader(rand.Reader, n) }
-
-func testCounters(t *testing.T, l *Lab) {
-	const n = 20_000_000
-	ok(t, l.ResetCounters(t.Context()))
-	mustSSH(t, l, "h1", "cat >/dev/null", noise(n))
-	_, err := l.Host("h1").Exec(t.Context(), "head -c 5000000 /dev/urandom | ssh h2 'cat >/dev/null'")
-	ok(t, err)
-	for _, link := range []struct {
-		from, to string
-		low      int64
-		high     int64
-	}{
-		{Controller, "h1", n, n * 103 / 100}, {Controller, "", n, n * 103 / 100}, {Controller, "h2", 0, 0},
-		{"h1", "h2", n / 4, n / 4 * 103 / 100}, {"h2", Controller, 0, 0},
-	} {
-		if got, err := l.Sent(t.Context(), link.from, link.to); err != nil || got < link.low || got > link.high {
-			t.Errorf("%s to %q: %d bytes, want %d to %d (%v)", link.from, link.to, got, link.low, link.high, err)
-		}
-	}
-	ok(t, l.ResetCounters(t.Context()))
-	if all, err := l.Counters(t.Context()); err != nil || len(all) != 0 {
-		t.Errorf("after reset: %v, %v", all, err)
-	}
-}
-
-// took measures a transfer of 4 MB; at 20 Mbit/s it takes 1.6 seconds.
-func took(t *testing.T, move func()) time.Duration {
-	t.Helper()
-	begin := time.Now()
-	move()
-	return time.Since(begin)
-}
-
-func testLimit(t *testing.T, l *Lab) {
-	const n, rate = 4_000_000, 20 * Mbit
-	h, ctx := l.Host("h1"), t.Context()
-	send := func() { mustSSH(t, l, "h1", "cat >/dev/null", noise(n)) }
-	receive := func() { mustSSH(t, l, "h1", fmt.Sprintf("head -c %d /dev/urandom", n), nil) }
-	for _, test := range []struct {
-		name       string
-		limit      func(up, down Rate) error
-		up, down   Rate
-		move, free func()
-	}{
-		{"host down", func(u, d Rate) error { return h.Limit(ctx, u, d) }, 0, rate, send, receive},
-		{"host up", func(u, d Rate) error { return h.Limit(ctx, u, d) }, rate, 0, receive, send},
-		{"controller up", func(u, d Rate) error { return l.Limit(ctx, u, d) }, rate, 0, send, receive},
-	} {
-		ok(t, test.limit(test.up, test.down))
-		if d := took(t, test.move); d < 1500*time.Millisecond || d > 5*time.Second {
-			t.Errorf("%s: %d bytes took %v, want about 1.6s", test.name, n, d)
-		}
-		if d := took(t, test.free); d > 1500*time.Millisecond {
-			t.Errorf("%s: the other direction took %v, want no limit", test.name, d)
-		}
-		ok(t, test.limit(0, 0))
-		if d := took(t, test.move); d > 1500*time.Millisecond {
-			t.Errorf("%s: took %v after the limit was taken away", test.name, d)
-		}
-	}
-}
-
-func testCut(t *testing.T, l *Lab) {
-	h1, h2, ctx := l.Host("h1"), l.Host("h2"), t.Context()
-	ok(t, h1.Cut(ctx))
-	wantSilence(t, h1)
-	if _, err := h1.Exec(ctx, "docker ps | grep -q server"); err != nil {
-		t.Errorf("inside: %v", err)
-	}
-	ok(t, get(ctx, h2, 2*time.Second))
-	ok(t, h1.Heal(ctx))
-	ok(t, get(ctx, h1, 5*time.Second))
-
-	const ask = "curl -s -m 1 -o /dev/null http://h1:8080/"
-	ok(t, h1.Cut(ctx, "h2"))
-	if _, err := h2.Exec(ctx, ask); err == nil {
-		t.Error("h2 reaches h1 though the pair is cut")
-	}
-	ok(t, get(ctx, h1, 2*time.Second))
-	ok(t, h1.Heal(ctx, "h2"))
-	ok(t, h1.Heal(ctx, "h2")) // twice is no error
-	if _, err := h2.Exec(ctx, ask); err != nil {
-		t.Errorf("healed pair: %v", err)
-	}
-}
-
-func testFreeze(t *testing.T, l *Lab) {
-	h, ctx := l.Host("h2"), t.Context()
-	ok(t, h.Freeze(ctx))
-	c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:22", h.Addr), 2*time.Second)
-	ok(t, err) // the kernel still accepts
-	defer c.Close()
-	ok(t, c.SetReadDeadline(time.Now().Add(700*time.Millisecond)))
-	if n, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Errorf("a frozen host said %d bytes, %v", n, err)
-	}
-	if _, err := h.Exec(ctx, "true"); !errors.Is(err, ErrFrozen) {
-		t.Errorf("exec on a frozen host: %v", err)
-	}
-	ok(t, h.Thaw(ctx))
-	ok(t, get(ctx, h, 5*time.Second))
-}
-
-func testRestartDocker(t *testing.T, l *Lab) {
-	ok(t, l.Host("h2").RestartDocker(t.Context()))
-	wantServing(t, l.Host("h2"))
-}
-
-// greeted is a connection to the host's sshd over which its banner came.
-func greeted(t *testing.T, h *Host) net.Conn {
-	t.Helper()
-	c, err := net.DialTimeout("tcp", fmt.Sprintf("%s:22", h.Addr), 2*time.Second)
-	ok(t, err)
-	t.Cleanup(func() { c.Close() })
-	ok(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
-	if _, err := io.ReadFull(c, make([]byte, len("SSH-2.0-"))); err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-func testKill(t *testing.T, l *Lab) {
-	for _, h := range l.Hosts[:2] {
-		c := greeted(t, h)
-		ok(t, h.Kill(t.Context()))
-		ok(t, c.SetReadDeadline(time.Now().Add(time.Second)))
-		if _, err := io.Copy(io.Discard, c); !errors.Is(err, os.ErrDeadlineExceeded) {
-			t.Errorf("%s: the peer of a dead host heard %v, want silence", h.Name, err)
-		}
-		if _, err := h.Exec(t.Context(), "true"); !errors.Is(err, ErrOff) {
-			t.Errorf("exec on a dead host: %v", err)
-		}
-		ok(t, h.Boot(t.Context()))
-		wantServing(t, h) // by its restart policy
-	}
-}
-
-func testStop(t *testing.T, l *Lab) {
-	h := l.Host("h1")
-	c := greeted(t, h)
-	ok(t, h.Stop(t.Context()))
-	ok(t, c.SetReadDeadline(time.Now().Add(time.Second)))
-	if _, err := io.Copy(io.Discard, c); errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("the peer of a halted host hears nothing, want the connection closed")
-	}
-	if h.State() != "off" {
-		t.Errorf("state %s after halt", h.State())
-	}
-	ok(t, h.Boot(t.Context()))
-	wantServing(t, h)
-}
-
 func testDiskFull(t *testing.T, l *Lab) {
 	h := l.Host("h3")
 	_, err := h.Exec(t.Context(), "head -c 500M /dev/zero >/var/lib/docker/fill")
@@ -363,5 +210,5 @@ func testClaims(t *testing.T, l *Lab) {
 			ok(t, other.Close())
 		}
 	}
-	ok(t, get(t.Context(), l.Host("h1"), 2*time.Second))
+	ok(t, get(t.Context(), l.Host("h1"), 5*time.Second))
 }
