@@ -57,7 +57,7 @@ func apt(ctx context.Context, args []string) error {
 	cmd := exec.CommandContext(ctx, "apt-get", args...)
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("apt-get %s: %w: %s", strings.Join(args, " "), err, tail(out, 800))
+		return fmt.Errorf("the lab needs tools of Debian: apt-get %s: %w: %s", strings.Join(args, " "), err, tail(out, 800))
 	}
 	return nil
 }
