@@ -3,7 +3,7 @@ package images
 import (
 	"archive/tar"
 	"cmp"
-	"compress/gzip"
+
 	"context"
 	"fmt"
 	"io"
@@ -12,6 +12,7 @@ import (
 	"runtime"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/klauspost/compress/gzip"
 
 	"ship/internal/shiptest/payload"
 )

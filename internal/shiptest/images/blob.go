@@ -2,7 +2,7 @@ package images
 
 import (
 	"bufio"
-	"compress/gzip"
+
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -14,6 +14,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/klauspost/compress/gzip"
 )
 
 // blob is a layer in a file of its own: a tar, gzipped, with its digests beside it in FILE.json, so that it need not
