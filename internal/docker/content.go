@@ -56,7 +56,7 @@ func (c *Client) ReadContent(ctx context.Context, digest string, offset int64) (
 	if err != nil {
 		return nil, err
 	}
-	r := &contentReader{stream: s, at: offset}
+	r := &contentReader{stream: s, at: -1}
 	// The first message tells whether there is such a blob.
 	if r.fill(); r.err != nil && r.err != io.EOF {
 		s.close()
@@ -68,7 +68,7 @@ func (c *Client) ReadContent(ctx context.Context, digest string, offset int64) (
 // contentReader is the bytes of the messages of a Read.
 type contentReader struct {
 	stream *grpcStream
-	at     int64  // offset of the next message
+	at     int64  // offset of the next message; -1 = any
 	buf    []byte // what is left of the last one
 	err    error
 }
@@ -101,6 +101,9 @@ func (r *contentReader) fill() {
 		return
 	}
 	offset, data, err := parseRead(b)
+	if r.at < 0 {
+		r.at = offset // engines count from the start of the reading, not of the blob
+	}
 	if err == nil && offset != r.at {
 		err = fmt.Errorf("byte %d instead of %d", offset, r.at)
 	}
