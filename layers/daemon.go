@@ -187,7 +187,9 @@ func (s *graphSource) open(ctx context.Context, i int) (io.ReadCloser, error) {
 	}
 	f := s.cached(l.DiffID)
 	if f == nil {
-		tell(s.emit, "a layer is not in the cache: the engine exports the whole image, once")
+		if s.overlay == nil {
+			tell(s.emit, "a layer is not in the cache: the engine exports the whole image, once")
+		}
 		if _, err := s.export(ctx); err != nil {
 			return nil, err
 		}

@@ -176,7 +176,10 @@ func (x *exported) image(id Digest) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return config, x.check(c.RootFS.DiffIDs, item.Layers)
+		if err := x.check(c.RootFS.DiffIDs, item.Layers); err != nil {
+			return nil, err
+		}
+		return config, nil
 	}
 	return nil, fmt.Errorf("image %s is not in it", id.Short())
 }

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -253,5 +255,33 @@ func TestSpoolCleansUpAfterAKilledProcess(t *testing.T) {
 	}
 	if _, err := os.Stat(live.cache.tmp); err != nil {
 		t.Errorf("a live process lost its folder: %v", err)
+	}
+}
+
+// TestSpoolHoldsNothingInMemory passes layers much larger than what it may take.
+func TestSpoolHoldsNothingInMemory(t *testing.T) {
+	const size, limit = 64 << 20, 32 << 20
+	files := []File{{Path: "/big", Mode: 0o644, Size: size, Open: func() (io.ReadCloser, error) {
+		return io.NopCloser(io.LimitReader(rand.NewChaCha8([32]byte{1}), size)), nil
+	}}}
+	src, err := Build(BuildConfig{Platform: Platform{OS: "linux", Arch: "amd64"}}, files)
+	must(t, err)
+	img, err := src.Image(t.Context(), Platform{})
+	must(t, err)
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	spool := newSpool(t, SpoolOptions{})
+	for _, want := range []Accept{{Zstd: true}, {}} {
+		b, err := spool.Blob(t.Context(), img, 0, want)
+		must(t, err)
+		a := Archive{Config: img.Config, Layers: []ArchiveLayer{{DiffID: img.Layers[0].DiffID, Blob: b.Blob,
+			Open: func() (io.ReadCloser, error) { return b.Open(t.Context()) }}}}
+		_, err = a.WriteTo(io.Discard)
+		must(t, err)
+	}
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.Sys) - int64(before.Sys); grown > limit {
+		t.Errorf("took %d MB", grown>>20)
 	}
 }
