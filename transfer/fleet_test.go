@@ -1,0 +1,262 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ship/internal/docker"
+	"ship/internal/event"
+	"ship/internal/shiptest/lab"
+	"ship/internal/shiptest/leak"
+	"ship/layers"
+)
+
+func TestMain(m *testing.M) {
+	lab.Init()
+	os.Exit(leak.Main(withFleet{m}))
+}
+
+// withFleet takes the fleet down after the tests that brought it up.
+type withFleet struct{ *testing.M }
+
+func (m withFleet) Run() int {
+	code := m.M.Run()
+	if theLab != nil {
+		if err := theLab.Close(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
+}
+
+var (
+	labOnce sync.Once
+	theLab  *lab.Lab
+	labErr  error
+)
+
+// The hosts of the fleet, by engine and image store.
+const (
+	graph20 = "h1"
+	store26 = "h2"
+	graph28 = "h3"
+	store28 = "h4"
+	tiny    = "h5" // graph driver of 28.5 on a small disk
+	tinyCtr = "h6" // containerd store of 28.5 on a small disk
+)
+
+func everyHost() []string { return []string{graph20, store26, graph28, store28} }
+
+func isStore(name string) bool { return name == store26 || name == store28 || name == tinyCtr }
+
+func bringUp(t testing.TB) *lab.Lab {
+	t.Helper()
+	labOnce.Do(func() {
+		theLab, labErr = lab.Up(context.Background(), lab.Options{Log: os.Stderr, Hosts: []lab.HostOptions{
+			{Engine: "bookworm"}, {Engine: "trixie", ContainerdStore: true}, {Engine: "sid"}, {Engine: "sid", ContainerdStore: true},
+			{Engine: "sid", Disk: "180M"}, {Engine: "sid", ContainerdStore: true, Disk: "180M"},
+		}})
+	})
+	must(t, labErr)
+	return theLab
+}
+
+// target is a host of the fleet as a push sees it, and what the tests do to it.
+type target struct {
+	Host
+	lab    *lab.Host
+	engine *docker.Client
+	cut    atomic.Int64 // bytes after which the link breaks; 0 = never
+	sent   atomic.Int64
+}
+
+// fleet returns hosts by name, each behind links of its own.
+func fleet(t testing.TB, names ...string) []*target {
+	t.Helper()
+	l := bringUp(t)
+	var out []*target
+	for _, name := range names {
+		h := &target{lab: l.Host(name)}
+		h.engine = docker.New(h.dial)
+		t.Cleanup(h.engine.Close)
+		h.Host = Host{Name: name, Engine: h.engine, Free: h.free}
+		out = append(out, h)
+	}
+	return out
+}
+
+func hostsOf(targets []*target) []Host {
+	var out []Host
+	for _, h := range targets {
+		out = append(out, h.Host)
+	}
+	return out
+}
+
+func (h *target) dial(ctx context.Context) (net.Conn, error) {
+	path, err := h.lab.DockerSocket()
+	if err != nil {
+		return nil, err
+	}
+	if h.isCut() {
+		return nil, errCut
+	}
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		return nil, err
+	}
+	return &cutConn{c, h}, nil
+}
+
+var errCut = errors.New("the test cut the link")
+
+func (h *target) isCut() bool {
+	limit := h.cut.Load()
+	return limit > 0 && h.sent.Load() >= limit
+}
+
+// cutConn breaks when the host has been sent too much.
+type cutConn struct {
+	net.Conn
+	host *target
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	if c.host.isCut() {
+		c.Close()
+		return 0, errCut
+	}
+	n, err := c.Conn.Write(b)
+	c.host.sent.Add(int64(n))
+	return n, err
+}
+
+func (h *target) free(ctx context.Context, dir string) (int64, error) {
+	out, err := h.lab.Exec(ctx, "df -B1 --output=avail '"+dir+"' | tail -1")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+}
+
+// parts are the temporary tags on the host.
+func (h *target) parts(t testing.TB) []string {
+	t.Helper()
+	list, err := h.engine.ListImagesNamed(context.WithoutCancel(t.Context()), partRepo)
+	must(t, err)
+	var out []string
+	for _, m := range list {
+		out = append(out, m.RepoTags...)
+	}
+	return out
+}
+
+// missing fails the test if the host has an image of that name.
+func (h *target) lacks(t testing.TB, ref string) {
+	t.Helper()
+	if info, err := h.engine.InspectImage(t.Context(), ref); !errors.Is(err, docker.ErrNotFound) {
+		t.Errorf("%s has %s: %+v, %v", h.Name, ref, info, err)
+	}
+}
+
+// saved checks what `docker save` of ref gives on the host against img, byte by byte.
+func (h *target) saved(t testing.TB, ref string, img *layers.Image) {
+	t.Helper()
+	r, err := h.engine.SaveImage(t.Context(), ref)
+	must(t, err)
+	file := t.TempDir() + "/saved.tar"
+	f, err := os.Create(file)
+	must(t, err)
+	_, err = f.ReadFrom(r)
+	must(t, errors.Join(err, r.Close(), f.Close()))
+	src, err := layers.Open(t.Context(), layers.Ref{Transport: layers.TransportDockerArchive, Path: file}, nil, layers.OpenOptions{CacheDir: t.TempDir()})
+	must(t, err)
+	defer src.Close()
+	got, err := src.Image(t.Context(), img.Platform)
+	must(t, err)
+	if got.ConfigDigest() != img.ConfigDigest() {
+		t.Errorf("%s: saved config %s, want %s", h.Name, got.ConfigDigest(), img.ConfigDigest())
+	}
+	if !slices.Equal(got.DiffIDs(), img.DiffIDs()) {
+		t.Fatalf("%s: saved layers %v, want %v", h.Name, got.DiffIDs(), img.DiffIDs())
+	}
+	for i, l := range got.Layers {
+		if n, err := layerSum(t, got, i); err != nil || n != l.DiffID {
+			t.Errorf("%s: saved layer %d is %s, want %s: %v", h.Name, i, n, l.DiffID, err)
+		}
+	}
+}
+
+// pusher is a push with what most tests want.
+type pusher struct {
+	spool  *layers.Spool
+	events *recorder
+	opt    Options
+}
+
+func newPusher(t testing.TB, tag string) *pusher {
+	t.Helper()
+	p := &pusher{events: &recorder{}}
+	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: t.TempDir(), Emit: p.events.add})
+	must(t, err)
+	t.Cleanup(func() { must(t, spool.Close()) })
+	p.opt = Options{Tag: tag, Spool: spool, Emit: p.events.add, Silence: 20 * time.Second}
+	return p
+}
+
+// push pushes and fails the test on any error.
+func (p *pusher) push(t testing.TB, src layers.Source, targets ...*target) []Result {
+	t.Helper()
+	begin := time.Now()
+	results, err := Push(t.Context(), hostsOf(targets), src, p.opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		t.Logf("%s: %d sent, %d held, %d bytes, %s", r.Host, r.Sent, r.Held, r.Bytes, time.Since(begin).Round(time.Millisecond))
+		if left := targets[i].parts(t); len(left) > 0 {
+			t.Errorf("%s: temporary tags are left: %v", r.Host, left)
+		}
+	}
+	return results
+}
+
+// recorder keeps events.
+type recorder struct {
+	mu   sync.Mutex
+	list []event.Event
+	on   func(event.Event)
+}
+
+func (r *recorder) add(e event.Event) {
+	r.mu.Lock()
+	r.list = append(r.list, e)
+	on := r.on
+	r.mu.Unlock()
+	if on != nil {
+		on(e)
+	}
+}
+
+func (r *recorder) count(want func(event.Event) bool) (n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, e := range r.list {
+		if want(e) {
+			n++
+		}
+	}
+	return n
+}

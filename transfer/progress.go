@@ -1,0 +1,75 @@
+package transfer
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"ship/internal/event"
+	"ship/layers"
+)
+
+// tellEvery is the shortest time between two progress events of a host.
+const tellEvery = 100 * time.Millisecond
+
+// progress tells how one host's push goes.
+type progress struct {
+	emit event.Func
+	host string
+
+	mu    sync.Mutex
+	done  int64 // compressed bytes of layers
+	total int64 // what done will become; an estimate until every layer is read
+	told  time.Time
+}
+
+func (p *progress) phase(name string) {
+	p.emit.Emit(event.Event{Type: event.Phase, Host: p.host, Phase: name})
+}
+
+func (p *progress) layer(d layers.DiffID, state string) {
+	p.emit.Emit(event.Event{Type: event.Layer, Host: p.host, Item: d.Short(), Text: state})
+}
+
+func (p *progress) say(t event.Type, text string) {
+	p.emit.Emit(event.Event{Type: t, Host: p.host, Text: text})
+}
+
+// expect corrects the total by n bytes.
+func (p *progress) expect(n int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += n
+}
+
+func (p *progress) add(n int) {
+	p.mu.Lock()
+	p.done += int64(n)
+	e := event.Event{Type: event.Progress, Host: p.host, Phase: "send", Done: p.done, Total: max(p.done, p.total)}
+	tell := time.Since(p.told) >= tellEvery || p.done >= p.total
+	if tell {
+		p.told = time.Now()
+	}
+	p.mu.Unlock()
+	if tell {
+		p.emit.Emit(e)
+	}
+}
+
+func (p *progress) bytes() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
+}
+
+// counted is a blob whose bytes count as progress when they are read, which is when they are sent.
+type counted struct {
+	io.ReadCloser
+	to *progress
+}
+
+func (c counted) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	c.to.add(n)
+	return n, err
+}

@@ -1,0 +1,105 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// watchFor runs a pulse while act does something, and returns what the watching said and when.
+func watchFor(t *testing.T, p *pulse, act func()) (err error, after time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	begin := time.Now()
+	told := make(chan error, 1)
+	go func() {
+		err := p.watch(ctx)
+		after = time.Since(begin)
+		told <- err
+	}()
+	act()
+	cancel()
+	return <-told, after
+}
+
+func TestPulse(t *testing.T) {
+	const silence = 30 * time.Second
+	answers := func(context.Context) error { return nil }
+	frozen := func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	tests := map[string]struct {
+		ask   func(context.Context) error
+		act   func(p *pulse)
+		stall time.Duration // 0 = none
+	}{
+		"idle for hours": {frozen, func(*pulse) { time.Sleep(5 * time.Hour) }, 0},
+		"slow writer": {frozen, func(p *pulse) {
+			r, w := io.Pipe()
+			var reader sync.WaitGroup
+			reader.Go(func() {
+				b := make([]byte, pieceSize)
+				for {
+					if _, err := io.ReadFull(r, b); err != nil {
+						return
+					}
+					time.Sleep(20 * time.Second)
+				}
+			})
+			_, _ = watched{p, w}.Write(make([]byte, 100*pieceSize))
+			w.Close()
+			reader.Wait()
+		}, 0},
+		"stuck writer": {answers, func(p *pulse) {
+			r, w := io.Pipe()
+			defer r.Close()
+			go func() { _, _ = watched{p, w}.Write(make([]byte, 10)) }()
+			time.Sleep(time.Minute)
+		}, silence},
+		"unpacking, answers": {answers, func(p *pulse) {
+			p.work(+1)
+			time.Sleep(workLimit - time.Minute)
+			p.work(-1)
+		}, 0},
+		"unpacking, answers, too busy to take bytes": {answers, func(p *pulse) {
+			p.work(+1)
+			p.setWriting(time.Now())
+			time.Sleep(workLimit / 2)
+			p.work(-1)
+		}, 0},
+		"unpacking, frozen": {frozen, func(p *pulse) {
+			p.work(+1)
+			time.Sleep(5 * time.Minute)
+		}, silence},
+		"unpacking, a question fails": {func(context.Context) error { return io.ErrUnexpectedEOF }, func(p *pulse) {
+			p.work(+1)
+			time.Sleep(5 * time.Minute)
+		}, 0},
+		"unpacking for ever": {answers, func(p *pulse) {
+			p.work(+1)
+			time.Sleep(2 * workLimit)
+		}, workLimit + silence},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &pulse{silence: silence, ask: tt.ask}
+				err, after := watchFor(t, p, func() { tt.act(p) })
+				var stalled *StalledError
+				switch {
+				case tt.stall == 0 && err != nil:
+					t.Errorf("after %s: %v", after, err)
+				case tt.stall != 0 && !errors.As(err, &stalled):
+					t.Errorf("error %v after %s", err, after)
+				case tt.stall != 0 && after > tt.stall:
+					t.Errorf("took %s, want at most %s", after, tt.stall)
+				}
+			})
+		})
+	}
+}

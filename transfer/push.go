@@ -1,0 +1,208 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"ship/internal/docker"
+	"ship/internal/event"
+	"ship/layers"
+)
+
+const (
+	defaultSilence    = 30 * time.Second
+	defaultDiskFactor = 1.1
+
+	// cleanTimeout bounds what is done on a host after a push was cancelled or failed.
+	cleanTimeout = 10 * time.Second
+
+	// maxTries: how often a host is asked again because it dropped meanwhile what it held.
+	maxTries = 3
+)
+
+// Options of a push. The zero value of all but Tag and Spool is a sensible choice.
+type Options struct {
+	Tag        string        // what the image is called on the hosts: "shop:v1"
+	Spool      *layers.Spool // where layers are made ready
+	Emit       event.Func
+	Parallel   int           // hosts at work at once; 0 = all
+	Silence    time.Duration // an engine that shows no life for so long has failed; 0 = 30 s
+	DiskFactor float64       // times the estimated need must be free on a host; 0 = 1.1; negative = do not check
+}
+
+// Result is what became of one host.
+type Result struct {
+	Host     string
+	ImageID  string // on that host: the config's digest on a graph driver, a manifest's on a containerd store
+	Platform layers.Platform
+	Held     int   // layers the host had, in the first answer
+	Sent     int   // layers the host took
+	Bytes    int64 // compressed bytes of layers that were sent
+	Err      error
+}
+
+// Push brings the image of src to all hosts at once, each in its own platform, and returns one result per host, by
+// index; the error joins theirs. A host's failure is its own: the others go on. When ctx ends, hosts whose image is
+// not yet tagged are left as they were, where the link allows.
+func Push(ctx context.Context, hosts []Host, src layers.Source, opt Options) ([]Result, error) {
+	if _, err := layers.FamiliarRef(opt.Tag); err != nil {
+		return nil, err
+	}
+	opt = opt.complete(len(hosts))
+	p := &push{Options: opt, images: newImages(src)}
+	results := make([]Result, len(hosts))
+	errs := make([]error, len(hosts))
+	slots := make(chan struct{}, opt.Parallel)
+	var wg sync.WaitGroup
+	for i, h := range hosts {
+		wg.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			results[i] = p.host(ctx, h)
+			errs[i] = results[i].Err
+		})
+	}
+	wg.Wait()
+	return results, errors.Join(errs...)
+}
+
+func (o Options) complete(hosts int) Options {
+	if o.Parallel <= 0 {
+		o.Parallel = max(hosts, 1)
+	}
+	if o.Silence <= 0 {
+		o.Silence = defaultSilence
+	}
+	if o.DiskFactor == 0 {
+		o.DiskFactor = defaultDiskFactor
+	}
+	o.DiskFactor = max(o.DiskFactor, 0)
+	return o
+}
+
+type push struct {
+	Options
+	images *images
+}
+
+func (p *push) host(ctx context.Context, h Host) Result {
+	r := Result{Host: h.Name}
+	tell := &progress{emit: p.Emit, host: h.Name}
+	for try := 1; ; try++ {
+		a := attempt{push: p, host: h, tell: tell, result: &r, first: try == 1}
+		err := a.do(ctx)
+		r.Bytes = tell.bytes()
+		if err == nil {
+			tell.say(event.Message, summary(r))
+			return r
+		}
+		if !errors.Is(err, errGone) || try == maxTries || ctx.Err() != nil {
+			r.Err = onHost(h.Name, "send", err)
+			return r
+		}
+		tell.say(event.Message, "the host dropped layers meanwhile, asking again")
+	}
+}
+
+func summary(r Result) string {
+	if r.Sent == 0 {
+		return fmt.Sprintf("image is there, no layer was sent, %d were held", r.Held)
+	}
+	return fmt.Sprintf("image is there, %d %s sent (%s), %d held", r.Sent, plural(r.Sent, "layer"), bytesText(r.Bytes), r.Held)
+}
+
+// attempt is one try at one host.
+type attempt struct {
+	*push
+	host   Host
+	tell   *progress
+	result *Result
+	first  bool
+}
+
+func (a *attempt) do(ctx context.Context) error {
+	run := newRun()
+	asked, err := a.ask(ctx, run)
+	if err != nil {
+		return &stepError{"ask", err}
+	}
+	plan := NewPlan([]Asked{asked}, a.DiskFactor).Hosts[0]
+	a.result.Platform = asked.Image.Platform
+	if a.first {
+		a.result.Held = len(asked.Image.Layers) - len(plan.Missing)
+	}
+	if plan.Refused != nil {
+		return plan.Refused
+	}
+	if id := asked.Holding.tagged; id != "" {
+		a.result.ImageID = id
+		a.tidy(ctx, leftovers(asked.Holding.parts, asked.Image.ConfigDigest(), time.Now()))
+		return nil
+	}
+	a.tell.phase("send")
+	s := newSender(a.host, plan, run, a.Spool, a.Silence, a.tell)
+	ref, err := s.send(ctx)
+	a.result.Sent += s.whole
+	if err == nil {
+		err = a.finish(ctx, asked, ref)
+	}
+	if err != nil {
+		a.undo(ctx, s.tags, err)
+		return err
+	}
+	a.tidy(ctx, append(s.tags, leftovers(asked.Holding.parts, asked.Image.ConfigDigest(), time.Now())...))
+	return nil
+}
+
+func (a *attempt) ask(ctx context.Context, r run) (Asked, error) {
+	a.tell.phase("ask")
+	q := question{host: a.host, tag: a.Tag, run: r, silence: a.Silence}
+	q.image = func(ctx context.Context, i docker.Info) (*layers.Image, error) {
+		return a.images.get(ctx, a.host.Name, i)
+	}
+	img, held, err := q.ask(ctx)
+	return Asked{Host: a.host.Name, Image: img, Holding: held}, err
+}
+
+// finish verifies the image that ref names and gives it its tag.
+func (a *attempt) finish(ctx context.Context, asked Asked, ref string) error {
+	a.tell.phase("verify")
+	ctx, cancel := patience(ctx, a.Silence)
+	defer cancel()
+	id, err := verify(ctx, a.host.Engine, asked.Holding.Info, asked.Image, ref)
+	if err == nil {
+		a.result.ImageID = id
+		err = tagImage(ctx, a.host.Engine, ref, a.Tag)
+	}
+	if errors.Is(err, docker.ErrNotFound) {
+		err = fmt.Errorf("%w: %w", errGone, err)
+	}
+	if err != nil {
+		return &stepError{"verify", err}
+	}
+	return nil
+}
+
+// tidy removes temporary tags once they are of no use. The image is there: a failure is only worth a warning.
+func (a *attempt) tidy(ctx context.Context, tags []string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout) // the work is done, also when ctx ends now
+	defer cancel()
+	if err := removeTags(ctx, a.host.Engine, tags...); err != nil {
+		a.tell.say(event.Warning, err.Error())
+	}
+}
+
+// undo leaves nothing on a host whose push failed or was cancelled, unless it cannot be reached.
+func (a *attempt) undo(ctx context.Context, tags []string, err error) {
+	if ctx.Err() == nil && linkBroke(err) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout) // also when ctx has ended: that is why
+	defer cancel()
+	if err := removeTags(ctx, a.host.Engine, tags...); err != nil {
+		a.tell.say(event.Warning, err.Error()+"; the next push of this image will")
+	}
+}
