@@ -70,7 +70,7 @@ func (c *client) exchange(method, path string, body []byte, fresh bool) (_ answe
 		head += "Connection: close\r\n"
 	}
 	_, sendErr := c.conn.Write(append([]byte(head+"\r\n"), body...)) // the answer may be there all the same
-	if _, err := c.reader.Peek(1); err != nil { // nothing at all is not half an answer
+	if _, err := c.reader.Peek(1); err != nil {                      // nothing at all is not half an answer
 		return answer{}, false, errors.Join(sendErr, err)
 	}
 	resp, err := http.ReadResponse(c.reader, &http.Request{Method: method})

@@ -1,0 +1,42 @@
+# Two of these do all the set-up on a fresh Debian machine with Go: make demo, make test.
+
+GO          ?= go
+PREFIX      ?= /usr/local
+STATICCHECK ?= honnef.co/go/tools/cmd/staticcheck@v0.8.2
+ERRCHECK    ?= github.com/kisielk/errcheck@v1.10.0
+
+VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.buildVersion=$(VERSION)'
+
+.PHONY: build test check unit setup demo bench install clean
+
+build: ## bin/ship, static
+	$(BUILD) -o bin/ship ./cmd/ship
+
+test: setup check unit ## everything; needs root
+
+check: ## what reads the code without running it
+	@unformatted="$$(gofmt -l .)"; if [ -n "$$unformatted" ]; then echo "not formatted by gofmt:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) run $(ERRCHECK) -ignoretests -exclude hack/errcheck.txt ./...
+
+unit: ## all tests, those on real hosts and the seeds of the fuzz tests included
+	hack/test
+
+setup: ## installs by apt what tests and demo need and the machine lacks
+	hack/setup
+
+demo: setup build ## three hosts, four releases, one table
+	$(BUILD) -o bin/shipdemo ./cmd/shipdemo
+	bin/shipdemo $(DEMOFLAGS)
+
+bench: setup build ## against docker load and docker pull; BENCHFLAGS=--quick for a small image
+	$(BUILD) -o bin/shipbench ./cmd/shipbench
+	bin/shipbench $(BENCHFLAGS)
+
+install: build
+	install -D -m 0755 bin/ship $(DESTDIR)$(PREFIX)/bin/ship
+
+clean:
+	rm -rf bin
