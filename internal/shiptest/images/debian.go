@@ -35,8 +35,8 @@ type Site struct {
 }
 
 // Debian makes the image of a site in the folder: a layer with the base system, one with the web server and its
-// libraries, and a small one with configuration and pages. The first call takes a minute and needs root and apt's
-// mirror; later ones use the cache.
+// libraries, and a small one with configuration and pages: /, /up, /post for POST, and /slow.txt, which takes two
+// seconds. The first call takes a minute and needs root and apt's mirror; later ones use the cache.
 func Debian(ctx context.Context, dir string, s Site) (*Image, error) {
 	packages, err := debianLayers(ctx, filepath.Join(CacheDir(s.Cache), "debian-"+debianSuite), s.Log)
 	if err != nil {
@@ -124,6 +124,7 @@ func (s Site) files() []file {
 		{"srv/site/", ""},
 		{"srv/site/index.html", "<!doctype html>\n<title>shop</title>\n<h1>shop " + s.Version + "</h1>\n"},
 		{"srv/site/style.css", "h1 { font-family: serif }\n"},
+		{"srv/site/slow.txt", strings.Repeat("nobody is in a hurry here\n", 40<<10/26)}, // two seconds' worth
 		{"var/", ""},
 		{"var/log/", ""},
 		{"var/log/nginx/", ""}, // nginx opens its compiled-in error log before it reads where to log
@@ -144,6 +145,8 @@ http {
 		add_header X-Version %s always;
 		root /srv/site;
 		location = /up { default_type text/plain; %s; }
+		location = /post { default_type text/plain; return 200 "thanks\n"; }
+		location = /slow.txt { limit_rate 20k; }
 	}
 }
 `

@@ -24,6 +24,7 @@ const maxBody = 64 << 20
 // client asks one server, one request at a time.
 type client struct {
 	target  *target
+	dialer  net.Dialer
 	timeout time.Duration
 	conn    net.Conn
 	reader  *bufio.Reader
@@ -70,7 +71,8 @@ func (c *client) exchange(method, path string, body []byte, fresh bool) (_ answe
 		head += "Connection: close\r\n"
 	}
 	_, sendErr := c.conn.Write(append([]byte(head+"\r\n"), body...)) // the answer may be there all the same
-	if _, err := c.reader.Peek(1); err != nil {                      // nothing at all is not half an answer
+	// Nothing at all is not half an answer.
+	if _, err := c.reader.Peek(1); err != nil {
 		return answer{}, false, errors.Join(sendErr, err)
 	}
 	resp, err := http.ReadResponse(c.reader, &http.Request{Method: method})
@@ -110,7 +112,7 @@ func (c *client) connect(fresh bool) error {
 	if c.conn != nil {
 		return nil
 	}
-	conn, err := net.DialTimeout("tcp", c.target.address, c.timeout)
+	conn, err := c.dialer.Dial("tcp", c.target.address)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -30,6 +32,7 @@ const (
 type Options struct {
 	URLs        []string      // of the servers: http://10.77.0.11; every one gets its own workers
 	Host        string        // the Host header; default: that of the URL
+	From        netip.Addr    // the address to call from; default: the system's choice
 	Path        string        // of the GET requests; default "/"
 	PostPath    string        // of the POST requests; default: none are sent
 	SlowPath    string        // of the slow requests; default: none are sent
@@ -106,7 +109,10 @@ func (g *Generator) Total() int { return g.record.total() }
 
 // work sends requests of a kind to a server, one after another.
 func (g *Generator) work(ctx context.Context, t *target, k Kind) {
-	c := &client{target: t, timeout: g.o.Timeout}
+	c := &client{target: t, dialer: net.Dialer{Timeout: g.o.Timeout}, timeout: g.o.Timeout}
+	if g.o.From.IsValid() {
+		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(g.o.From, 0))
+	}
 	defer c.close()
 	path, method, body := g.o.Path, http.MethodGet, 0
 	switch k {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ func TestHealthyService(t *testing.T) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Version", version.Load().(string))
-		if r.Host != "shop.example" {
+		if r.Host != "shop.example" || !strings.HasPrefix(r.RemoteAddr, "127.0.0.2:") {
 			w.WriteHeader(http.StatusMisdirectedRequest)
 		}
 	})
@@ -44,7 +45,7 @@ func TestHealthyService(t *testing.T) {
 	s := httptest.NewServer(mux)
 	defer s.Close()
 	g, err := Start(t.Context(), Options{
-		URLs: []string{s.URL}, Host: "shop.example", PostPath: "/post", SlowPath: "/slow", Pause: time.Millisecond,
+		URLs: []string{s.URL}, Host: "shop.example", From: netip.MustParseAddr("127.0.0.2"), PostPath: "/post", SlowPath: "/slow", Pause: time.Millisecond,
 		Versions: []string{"v1", "v2", "v1"},
 	})
 	if err != nil {
