@@ -113,6 +113,10 @@ func checkVariable(s string) error {
 	if s == "" || strings.ContainsAny(s, "=\x00") || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsFunc(s, controls) {
 		return errors.New("not a name of a variable")
 	}
+	switch s {
+	case "SHIP_SERVICE", "SHIP_ROLE", "SHIP_HOST", "SHIP_VERSION":
+		return errors.New("ship itself sets this variable")
+	}
 	return nil
 }
 

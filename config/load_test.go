@@ -289,9 +289,12 @@ func TestTemplate(t *testing.T) {
 		{"shop", "docker-daemon:shop:latest", []string{"web-1", "deploy@192.0.2.7:2222"}},
 		{"0123", "oci:some folder # x", []string{"[2001:db8::7]:22", "true"}},
 		{"a", `docker-archive:a"b\c.tar`, []string{"web-1"}},
+		{"a", "docker-daemon:shop:${VERSION:-latest}", []string{"web-1"}},
+		{"a", "${UNSET:-a b}", []string{"web-1"}},
 	} {
 		app := mustLoad(t, string(Template(c.service, c.image, c.hosts)))
-		if app.Service != c.service || app.Image != c.image || !slices.Equal(app.Hosts(), c.hosts) {
+		image := strings.NewReplacer("${VERSION:-latest}", "v7", "${UNSET:-a b}", "a b").Replace(c.image)
+		if app.Service != c.service || app.Image != image || !slices.Equal(app.Hosts(), c.hosts) {
 			t.Errorf("got %+v, want %+v", app, c)
 		}
 	}

@@ -7,12 +7,13 @@ import (
 )
 
 // Template is a first ship.yaml with comments, for `ship init`. Load accepts it if service, image and hosts are good.
+// The image may have variables in it.
 func Template(service, image string, hosts []string) []byte {
 	var list strings.Builder
 	for _, h := range hosts {
-		fmt.Fprintf(&list, "  - %s\n", quoted(h))
+		fmt.Fprintf(&list, "  - %s\n", quoted(literal(h)))
 	}
-	return fmt.Appendf(nil, template, quoted(service), quoted(image), list.String())
+	return fmt.Appendf(nil, template, quoted(literal(service)), quoted(image), list.String())
 }
 
 // ServiceName makes a service's name from another, a folder's for example. It is "app" if nothing is left.
@@ -30,17 +31,20 @@ func ServiceName(s string) string {
 	return name
 }
 
-// quoted is s as a YAML scalar that means s, in quotes only if it needs them.
+// literal is s with nothing in it that looks like a variable.
+func literal(s string) string { return strings.ReplaceAll(s, "$", "$$") }
+
+// quoted is s as a YAML scalar, in quotes only if it needs them.
 func quoted(s string) string {
 	switch s {
 	case "true", "false", "null":
 	default:
-		letters := "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@"
-		if s != "" && strings.Trim(s, letters) == "" && strings.Trim(s[:1], "-:@./") != "" && !strings.HasSuffix(s, ":") {
+		letters := "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@${}"
+		if s != "" && strings.Trim(s, letters) == "" && strings.Trim(s[:1], "-:@./{}") != "" && !strings.HasSuffix(s, ":") {
 			return s
 		}
 	}
-	b, err := json.Marshal(strings.ReplaceAll(s, "$", "$$"))
+	b, err := json.Marshal(s)
 	if err != nil { // a string always has a JSON form
 		return `""`
 	}

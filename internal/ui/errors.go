@@ -12,11 +12,25 @@ func message(err error) (text, hint string) {
 	if errors.As(err, &detailed) {
 		text = strings.TrimRight(detailed.Detail(), "\n")
 	}
-	var hinted interface{ Hint() string }
-	if errors.As(err, &hinted) {
-		hint = hinted.Hint()
+	return text, hintOf(err)
+}
+
+// hintOf is the first hint in the tree of err that says something: who wraps an error may have none of its own.
+func hintOf(err error) string {
+	if h, ok := err.(interface{ Hint() string }); ok && h.Hint() != "" {
+		return h.Hint()
 	}
-	return text, hint
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return hintOf(u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			if hint := hintOf(e); hint != "" {
+				return hint
+			}
+		}
+	}
+	return ""
 }
 
 // each are the errors that were joined, one by one: each host has its own cause and its own way out.

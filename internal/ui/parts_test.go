@@ -164,6 +164,8 @@ func TestErrorLines(t *testing.T) {
 		{fmt.Errorf("deploy: %w", web3), []string{"deploy: web-3: switch: target unhealthy after 30s", "hint: ship logs --host web-3"}},
 		{detailedError{errors.New("x")}, []string{"ship.yaml:3:5: unknown key", "   3 | x", "hint: did you mean y?"}},
 		{fmt.Errorf("%w and %w", errors.New("a"), errors.New("b")), []string{"a and b"}},
+		{hintedError{web3, ""}, []string{"web-3: switch: target unhealthy after 30s", "hint: ship logs --host web-3"}},
+		{fmt.Errorf("%w: %w", errors.New("stopped"), web3), []string{"stopped: web-3: switch: target unhealthy after 30s", "hint: ship logs --host web-3"}},
 	} {
 		if got := (settings{}).errorLines(c.err); !slices.Equal(got, c.want) {
 			t.Errorf("got %q, want %q", got, c.want)
