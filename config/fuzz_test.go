@@ -45,6 +45,7 @@ func FuzzLoad(f *testing.F) {
 			return
 		}
 		checkApp(t, app)
+		reload(t, app)
 	})
 }
 

@@ -272,7 +272,7 @@ func (b *builder) mapping(n *node, y *yaml.Node, path string, depth int) {
 		case k.Kind == yaml.AliasNode && k.Alias.Kind == yaml.ScalarNode:
 			k = k.Alias
 		case k.Kind != yaml.ScalarNode || k.ShortTag() == "!!null":
-			b.fail(k, path, "", "a key must be text")
+			b.fail(k, path, "put quotes around it if it is meant as text", "a key must be text")
 			continue
 		}
 		if k.ShortTag() == "!!merge" {
