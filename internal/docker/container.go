@@ -125,7 +125,7 @@ func (c *Client) RenameContainer(ctx context.Context, id, name string) error {
 	return c.do(ctx, post("rename container", "/containers/"+id+"/rename", url.Values{"name": {name}}, nil), nil)
 }
 
-// WaitContainer waits until the container does not run and returns its exit status.
+// WaitContainer waits until the container, which must have been started, does not run, and returns its exit status.
 func (c *Client) WaitContainer(ctx context.Context, id string) (status int, err error) {
 	const op = "wait for container"
 	var a struct {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -248,6 +249,33 @@ func TestLeastRights(t *testing.T) {
 		must(t, e.RemoveVolume(ctx, "rights-data"))
 		if err := e.RemoveVolume(ctx, "rights-data"); !errors.Is(err, ErrNotFound) {
 			t.Errorf("remove no volume: %v, want ErrNotFound", err)
+		}
+	})
+}
+
+// Without a subnet the engine chooses one, and before 29 takes no fixed addresses then.
+func TestNetworkWithoutSubnet(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		ctx := t.Context()
+		m := newImage(t, "free/app:v1", "free")
+		e.load(t, m)
+		must(t, e.CreateNetwork(ctx, "free-net", "", nil))
+		t.Cleanup(func() { must(t, e.RemoveNetwork(context.Background(), "free-net")) })
+		n, err := e.InspectNetwork(ctx, "free-net")
+		must(t, err)
+		if len(n.Subnets) != 1 || len(n.Gateways) != 1 {
+			t.Fatalf("%+v", n)
+		}
+		subnet, err := netip.ParsePrefix(n.Subnets[0])
+		must(t, err)
+		addr := subnet.Addr().Next().Next().Next()
+		id, err := e.CreateContainer(ctx, ContainerSpec{Name: "free", Image: m.tag, Network: "free-net", IP: addr.String()})
+		if err == nil {
+			err = e.StartContainer(ctx, id)
+			must(t, e.RemoveContainer(ctx, id, true))
+		}
+		if refused := err != nil && strings.Contains(err.Error(), "subnet"); refused != (e.api <= 51) {
+			t.Errorf("fixed address: %v", err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ package docker
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -243,6 +244,71 @@ func TestLoadRefused(t *testing.T) {
 		}
 		_ = e.RemoveImage(t.Context(), wrong.tag) // may not be there
 	})
+}
+
+// A layer left out of the archive whose content the engine holds under another digest: the image runs and is not whole.
+func TestHalfFormedImage(t *testing.T) {
+	each(t, func(t *testing.T, e engine) {
+		if !e.store {
+			return
+		}
+		m := newImage(t, "half/one:v1", "half")
+		e.load(t, m)
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		_, err := z.Write(m.layers[1])
+		must(t, err)
+		must(t, z.Close())
+		type desc map[string]any
+		manifest, err := json.Marshal(desc{
+			"schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+			"config": desc{"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest(m.config), "size": len(m.config)},
+			"layers": []desc{
+				{"mediaType": "application/vnd.oci.image.layer.v1.tar", "digest": m.diffIDs[0], "size": len(m.layers[0])},
+				{"mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest(packed.Bytes()), "size": packed.Len()},
+			},
+		})
+		must(t, err)
+		index, err := json.Marshal(desc{"schemaVersion": 2, "manifests": []desc{{
+			"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest(manifest), "size": len(manifest),
+			"annotations": desc{"io.containerd.image.name": "docker.io/half/two:v1", "org.opencontainers.image.ref.name": "v1"},
+		}}})
+		must(t, err)
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		blobs := "blobs/sha256/"
+		tarAdd(t, w, blobs+strings.TrimPrefix(digest(m.config), "sha256:"), m.config, 0o644)
+		tarAdd(t, w, blobs+strings.TrimPrefix(digest(manifest), "sha256:"), manifest, 0o644)
+		tarAdd(t, w, "index.json", index, 0o644)
+		tarAdd(t, w, "oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`), 0o644)
+		must(t, w.Close())
+		res, err := e.LoadImage(t.Context(), &b)
+		must(t, err)
+		if !slices.Equal(res.Refs, []string{"half/two:v1"}) {
+			t.Errorf("loaded %+v", res)
+		}
+		i, err := e.InspectImage(t.Context(), "half/two:v1")
+		must(t, err)
+		if want := e.api < 48; i.Available != want { // an engine that cannot tell
+			t.Errorf("available %v, want %v: %+v", i.Available, want, i)
+		}
+		must(t, e.RemoveImage(t.Context(), "half/two:v1"))
+	})
+}
+
+// The engine goes and comes back: the next call finds it.
+func TestEngineRestarts(t *testing.T) {
+	e := engines[0]
+	path, err := e.host.DockerSocket()
+	must(t, err)
+	dial, err := Local(func(string) string { return "unix://" + path })
+	must(t, err)
+	c := New(dial)
+	defer c.Close()
+	must(t, second(c.Info(t.Context())))
+	must(t, e.host.RestartDocker(t.Context()))
+	must(t, c.EnsureVolume(t.Context(), "restart", nil))
+	must(t, c.RemoveVolume(t.Context(), "restart"))
 }
 
 // A producer that fails, and a link that dies, in the middle of a layer: an error, and no image.

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,9 @@ const opLoad = "load image"
 
 // maxLoadAnswer bounds what an engine says about one load; a line for each tag is usual.
 const maxLoadAnswer = 4 << 20
+
+// maxChunk is how many bytes of an archive one HTTP chunk carries: with its frame it just fits a packet of SSH (32 KiB).
+const maxChunk = 32<<10 - 16
 
 // loadGrace is how long one half of a load waits for the other when it has ended first.
 const loadGrace = time.Second
@@ -182,7 +186,12 @@ type upload struct {
 // send writes req, with u as its body, to conn. If the producer fails it breaks the connection off, so that the engine
 // does not take what it has for whole. If the engine takes no more, its answer has loadGrace to arrive.
 func (u *upload) send(req *http.Request, conn net.Conn, answered <-chan struct{}) {
-	if err := req.Write(conn); err == nil {
+	w := bufio.NewWriterSize(conn, 2*maxChunk) // a chunk leaves in one piece
+	err := req.Write(w)
+	if err == nil {
+		err = w.Flush()
+	}
+	if err == nil {
 		return
 	}
 	if u.failed() == nil {
@@ -195,7 +204,7 @@ func (u *upload) send(req *http.Request, conn net.Conn, answered <-chan struct{}
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	n, err := u.r.Read(p)
+	n, err := u.r.Read(p[:min(len(p), maxChunk)])
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if err != nil && err != io.EOF && !u.over {

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 // What engines really answered to loads.
@@ -68,6 +70,34 @@ func TestLoadAnswer(t *testing.T) {
 	if _, err := loadAnswer(strings.NewReader(`{"stream":"Loaded image: t:1\n"}{"str`)); err == nil {
 		t.Error("an answer cut short is taken for whole")
 	}
+}
+
+func FuzzLoadAnswer(f *testing.F) {
+	f.Add([]byte(`{"stream":"Loaded image: t:1\n"}{"stream":"Loaded image ID: sha256:ab\n"}`))
+	f.Add([]byte(`{"errorDetail":{"message":"no space left on device"},"error":"x"}`))
+	f.Add([]byte(`{"stream":"Error unpacking image t:1: \u001b[2Jgone\n"}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		said, err := loadAnswer(bytes.NewReader(in))
+		if err != nil {
+			if said != (loadSaid{}) {
+				t.Fatalf("%+v with error %v", said, err)
+			}
+			return
+		}
+		res, err := said.result()
+		if (err == nil) != (len(res.Refs)+len(res.IDs) > 0) {
+			t.Fatalf("%+v with error %v", res, err)
+		}
+		texts := append(res.Refs, res.IDs...)
+		if err != nil {
+			texts = []string{err.Error()}
+		}
+		for _, s := range texts {
+			if len(s) > maxText+100 || strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				t.Fatalf("unfit for people: %q", s)
+			}
+		}
+	})
 }
 
 // An engine that refuses early and hangs up: the reason arrives, and the producer is let go with it.
@@ -181,5 +211,52 @@ func TestLoadCancel(t *testing.T) {
 	}
 	if _, err := pw.Write([]byte("more")); !errors.Is(err, why) {
 		t.Errorf("producer: %v, want the cause", err)
+	}
+}
+
+// A third load waits for its turn, and no longer than its context.
+func TestLoadsAtOnce(t *testing.T) {
+	arrived, release := make(chan struct{}, 3), make(chan struct{})
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		<-release
+		_, _ = io.WriteString(w, `{"stream":"Loaded image: t:1\n"}`)
+	})
+	failed := make(chan error, maxLoads)
+	for range maxLoads {
+		go func() {
+			_, err := c.LoadImage(t.Context(), strings.NewReader("archive"))
+			failed <- err
+		}()
+	}
+	for range maxLoads {
+		<-arrived
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := c.LoadImage(ctx, strings.NewReader("archive")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v, want deadline exceeded", err)
+	}
+	close(release)
+	for range maxLoads {
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	c := serve(b, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = io.WriteString(w, `{"stream":"Loaded image: t:1\n"}`)
+	})
+	const size = 64 << 20
+	b.SetBytes(size)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.LoadImage(b.Context(), io.LimitReader(endless{}, size)); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

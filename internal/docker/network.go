@@ -49,8 +49,8 @@ func (c *Client) InspectNetwork(ctx context.Context, name string) (Network, erro
 	return n, nil
 }
 
-// CreateNetwork makes a bridge network. A subnet (CIDR) allows fixed addresses in it; with "" the engine chooses one and
-// refuses fixed addresses. It returns ErrConflict when the name is taken.
+// CreateNetwork makes a bridge network. A subnet (CIDR) allows fixed addresses in it; with "" the engine chooses one and,
+// before 29, refuses fixed addresses. It returns ErrConflict when the name is taken.
 func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
 	type pool struct{ Subnet string }
 	body := struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // serve runs h on a unix socket and returns a client for it: what a real engine cannot be made to answer.
-func serve(t *testing.T, h http.HandlerFunc) *Client {
+func serve(t testing.TB, h http.HandlerFunc) *Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
 	ln, err := net.Listen("unix", path)
