@@ -11,9 +11,6 @@ const (
 	mediaIndex    = "application/vnd.oci.image.index.v1+json"
 	mediaConfig   = "application/vnd.oci.image.config.v1+json"
 	mediaLayer    = "application/vnd.oci.image.layer.v1.tar" // and +gzip, +zstd
-
-	dockerManifest = "application/vnd.docker.distribution.manifest.v2+json"
-	dockerList     = "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 
 // maxMetadata bounds every JSON document that is read from a source or a host, in bytes.

@@ -10,8 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// window is how far back zstd looks, in bytes: what the default level of the encoder uses, and within what every
-// engine's decoder allows.
+// window is how far back zstd looks, in bytes: 8 MiB saves 1 % of a Debian layer and doubles the memory.
 const window = 4 << 20
 
 // recode unpacks r and packs it again into w, and checks on the way that what is inside is d.
@@ -37,8 +36,10 @@ func pack(w io.Writer, z Compression) (io.WriteCloser, error) {
 	case Gzip:
 		return gzip.NewWriterLevel(w, gzip.BestSpeed)
 	case Zstd:
+		// The encoder's mode of little memory takes twice the CPU, and saves 10 MB. Without entropy coding of all
+		// literals it stores text that repeats nothing (keys, base64) as it is.
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(window),
-			zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), 2)), zstd.WithLowerEncoderMem(true))
+			zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), 2)), zstd.WithAllLitEntropyCompression(true))
 	}
 	return nil, fmt.Errorf("no way to pack as %q", z)
 }

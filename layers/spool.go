@@ -19,7 +19,7 @@ type Accept struct {
 // DefaultQuota is what a spool keeps for later runs, in bytes.
 const DefaultQuota = 20 << 30
 
-// maxProductions is how many layers are compressed at once: two keep two cores busy, and each takes up to 40 MB.
+// maxProductions is how many layers are read and compressed at once: each uses up to two cores, and 15 MB.
 const maxProductions = 2
 
 // SpoolOptions configure a Spool.
@@ -159,21 +159,25 @@ func (s *Spool) finish(key blobKey, p *production, err error) {
 }
 
 func (s *Spool) produce(ctx context.Context, p *production, img *Image, i int, z Compression) error {
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return abandoned{context.Cause(ctx)}
-	}
 	err := s.make(ctx, p, img, i, z)
 	if err == nil {
 		return nil
 	}
 	err = fmt.Errorf("read layer %s: %w", img.Layers[i].DiffID.Short(), err)
 	if ctx.Err() != nil {
-		err = abandoned{err}
+		return abandoned{err}
 	}
 	return err
+}
+
+// slot waits for its turn to do what takes a core; the caller gives it back.
+func (s *Spool) slot(ctx context.Context) (free func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 func (s *Spool) make(ctx context.Context, p *production, img *Image, i int, z Compression) error {
@@ -205,6 +209,11 @@ func (s *Spool) asStored(ctx context.Context, img *Image, i int) (*SpooledBlob, 
 	if blob.Digest != "" && blob.Size >= 0 {
 		return &SpooledBlob{Blob: blob, open: func(ctx context.Context) (io.ReadCloser, error) { return img.Open(ctx, i) }}, nil
 	}
+	free, err := s.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	r, err := s.reader(ctx, img, i)
 	if err != nil {
 		return nil, err
@@ -225,6 +234,11 @@ func (s *Spool) asStored(ctx context.Context, img *Image, i int) (*SpooledBlob, 
 }
 
 func (s *Spool) encode(ctx context.Context, img *Image, i int, z Compression) (*cachedLayer, error) {
+	free, err := s.slot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer free()
 	l := img.Layers[i]
 	return s.cache.add(z, func(w io.Writer) (DiffID, error) {
 		r, err := s.reader(ctx, img, i)
