@@ -125,6 +125,17 @@ func (c *Client) RenameContainer(ctx context.Context, id, name string) error {
 	return c.do(ctx, post("rename container", "/containers/"+id+"/rename", url.Values{"name": {name}}, nil), nil)
 }
 
+// SetRestart changes the restart policy of a container, whether it runs or not.
+func (c *Client) SetRestart(ctx context.Context, id, policy string) error {
+	const op = "set restart policy"
+	r, err := parseRestart(policy)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	body := struct{ RestartPolicy restartAPI }{r}
+	return c.do(ctx, post(op, "/containers/"+id+"/update", nil, body), nil)
+}
+
 // WaitContainer waits until the container, which must have been started, does not run, and returns its exit status.
 func (c *Client) WaitContainer(ctx context.Context, id string) (status int, err error) {
 	const op = "wait for container"

@@ -3,6 +3,7 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -53,13 +54,27 @@ type ImageSummary struct {
 
 // ListImages leaves out intermediate images of builds. With hundreds of images in a containerd store it takes seconds.
 func (c *Client) ListImages(ctx context.Context) ([]ImageSummary, error) {
+	return c.listImages(ctx, nil)
+}
+
+// ListImagesNamed lists the images with a name that matches pattern (path.Match, with or without the tag). It is quick
+// also where ListImages is not: the engine measures only what it lists.
+func (c *Client) ListImagesNamed(ctx context.Context, pattern string) ([]ImageSummary, error) {
+	filter, err := json.Marshal(map[string][]string{"reference": {pattern}})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", err)
+	}
+	return c.listImages(ctx, url.Values{"filters": {string(filter)}})
+}
+
+func (c *Client) listImages(ctx context.Context, query url.Values) ([]ImageSummary, error) {
 	var a []struct {
 		ID            string `json:"Id"`
 		RepoTags      []string
 		Labels        map[string]string
 		Created, Size int64
 	}
-	if err := c.do(ctx, get("list images", "/images/json", nil), &a); err != nil {
+	if err := c.do(ctx, get("list images", "/images/json", query), &a); err != nil {
 		return nil, err
 	}
 	out := make([]ImageSummary, len(a))

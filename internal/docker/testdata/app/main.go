@@ -9,7 +9,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"time"
 )
 
 func main() {
@@ -23,15 +22,13 @@ func main() {
 	}
 }
 
-// serve writes to both streams in turn, then waits for SIGTERM.
+// serve writes to both streams, then waits for SIGTERM.
 func serve() {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
 	fmt.Println("NAME=" + os.Getenv("NAME"))
 	for i := range 3 {
-		time.Sleep(20 * time.Millisecond) // the engine reads the two streams apart from each other
 		fmt.Println("out", i)
-		time.Sleep(20 * time.Millisecond)
 		fmt.Fprintln(os.Stderr, "err", i)
 	}
 	<-stop
