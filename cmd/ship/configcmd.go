@@ -1,0 +1,29 @@
+package main
+
+import "go.yaml.in/yaml/v4"
+
+// ConfigCmd prints the configuration as ship understands it: merged, interpolated, with defaults. Secrets are named,
+// never shown.
+type ConfigCmd struct{}
+
+// Run is the command.
+func (c *ConfigCmd) Run(d *deps) error {
+	t, err := d.loadTarget()
+	if err != nil {
+		return err
+	}
+	if d.JSON {
+		d.result(struct {
+			Config any `json:"config"`
+		}{t.conf})
+		return nil
+	}
+	shown := *t.conf
+	shown.Origins = nil
+	text, err := yaml.Marshal(shown)
+	if err != nil {
+		return err
+	}
+	d.printf("%s", text)
+	return nil
+}

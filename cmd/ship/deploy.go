@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"ship/internal/event"
+	"ship/layers"
+	"ship/orchestrate"
+)
+
+// DeployCmd runs a new release on the whole fleet, or leaves it as it was.
+type DeployCmd struct {
+	Source     string        `arg:"" optional:"" help:"Image to deploy instead of the configuration's (docker-daemon:REF, docker-archive:FILE, oci-archive:FILE, oci:DIR)."`
+	NoRegistry bool          `name:"no-registry" help:"Guarantee that nothing in this run contacts a registry."`
+	LockWait   time.Duration `name:"lock-wait" help:"Wait this long for a run that holds the lock."`
+}
+
+// Run is the command.
+func (c *DeployCmd) Run(ctx context.Context, d *deps) error {
+	s, err := d.openSession(ctx, c.Source)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	p, err := s.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if !p.Changes() {
+		d.ui.Emit(event.Event{Type: event.Message, Text: p.Desired.Release.String() + " serves on every host already: nothing to do"})
+		return d.report(orchestrate.Unchanged(p), nil)
+	}
+	return d.withLock(ctx, s.target, s.fleet, "deploy "+p.Desired.Release.String(), c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
+		// What was seen before the lock was ours may be old by now.
+		p, err := s.plan(ctx)
+		if err != nil {
+			return err
+		}
+		return s.execute(ctx, "deploy", p, lock)
+	})
+}
+
+// session is all that planning and executing a deploy need: configuration, source and links.
+type session struct {
+	*deps
+	target *target
+	fleet  *fleet
+	source layers.Source
+	ref    layers.Ref
+	env    map[string][]string
+	close  []func()
+}
+
+// openSession reads the configuration and its secrets, opens the source and connects to the hosts: in that order, so
+// that what is wrong here is found before anybody is called.
+func (d *deps) openSession(ctx context.Context, source string) (_ *session, err error) {
+	s := &session{deps: d}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.target, err = d.loadTarget(); err != nil {
+		return nil, err
+	}
+	if source == "" {
+		source = s.target.conf.Image
+	}
+	if s.env, err = d.environment(s.target); err != nil {
+		return nil, err
+	}
+	var closeSource func()
+	if s.source, s.ref, closeSource, err = d.openSource(ctx, source); err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, closeSource)
+	if s.fleet, err = d.connectTarget(ctx, s.target); err != nil {
+		return nil, err
+	}
+	s.close = append(s.close, s.fleet.Close)
+	return s, nil
+}
+
+// Close frees what the session holds, last opened first.
+func (s *session) Close() {
+	for i := len(s.close) - 1; i >= 0; i-- {
+		s.close[i]()
+	}
+}
+
+// plan observes the hosts and plans for what it finds. Refusals are an error.
+func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
+	found, err := s.observe(ctx)
+	if err != nil {
+		return orchestrate.Plan{}, err
+	}
+	release, err := releaseOf(ctx, s.source, s.ref, found)
+	if err != nil {
+		return orchestrate.Plan{}, err
+	}
+	want := orchestrate.NewDesired(s.target.conf, release, s.env)
+	want.Orphans = s.target.whole
+	p, refusals := orchestrate.NewPlan(want, found)
+	return p, errors.Join(refusals...)
+}
+
+func (s *session) observe(ctx context.Context) ([]orchestrate.Observed, error) {
+	for _, h := range s.fleet.Hosts {
+		s.ui.Emit(event.Event{Type: event.Phase, Host: h.Name, Phase: "ask"})
+	}
+	found, err := orchestrate.Observe(ctx, s.target.app, s.fleet.Hosts)
+	for _, o := range found {
+		for _, odd := range o.Odd {
+			s.ui.Emit(event.Event{Type: event.Warning, Host: o.Host, Text: "left alone: " + odd})
+		}
+	}
+	return found, err
+}
+
+// execute does what p says, keeps the audit log, and reports.
+func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, lock *orchestrate.Lock) error {
+	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation, Source: s.source, Emit: s.ui.Emit}
+	var err error
+	if in.Spool, err = layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(s.cacheDir(), "layers"), Emit: s.ui.Emit}); err != nil {
+		return fmt.Errorf("open the layer cache: %w", err)
+	}
+	defer in.Spool.Close()
+	if p.BootsProxy() {
+		if in.Proxy, err = proxyImage(ctx, p.Desired.HTTPPort); err != nil {
+			return err
+		}
+		defer in.Proxy.Source.Close()
+	}
+	rep, err := orchestrate.Execute(ctx, p, in)
+	err = interrupted(ctx, err)
+	outcome := "done"
+	if err != nil {
+		outcome = err.Error()
+	}
+	entry := orchestrate.AuditEntry{Time: time.Now(), Who: s.owner("").Who, Act: act, Release: p.Desired.Release, Generation: lock.Generation, Outcome: outcome}
+	if e := orchestrate.Audit(ctx, s.target.app, s.fleet.Hosts, entry); e != nil {
+		s.ui.Emit(event.Event{Type: event.Warning, Phase: "audit", Text: e.Error()})
+	}
+	return s.report(rep, err)
+}

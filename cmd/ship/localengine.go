@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"ship/internal/docker"
+	"ship/layers"
+)
+
+// localEngine shows this machine's engine to package layers, in that package's own words.
+type localEngine struct{ client *docker.Client }
+
+func (e localEngine) Store(ctx context.Context) (layers.EngineStore, error) {
+	info, err := e.client.Info(ctx)
+	return layers.EngineStore{Containerd: info.ContainerdStore, Driver: info.Driver, RootDir: info.RootDir}, err
+}
+
+func (e localEngine) ImageID(ctx context.Context, ref string) (string, error) {
+	img, err := e.client.InspectImage(ctx, ref)
+	return img.ID, err
+}
+
+func (e localEngine) Contents(ctx context.Context) ([]layers.Content, error) {
+	list, err := e.client.ListContent(ctx)
+	out := make([]layers.Content, len(list))
+	for i, c := range list {
+		out[i] = layers.Content(c)
+	}
+	return out, err
+}
+
+func (e localEngine) ReadContent(ctx context.Context, digest string) (io.ReadCloser, error) {
+	return e.client.ReadContent(ctx, digest, 0)
+}
+
+func (e localEngine) SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) {
+	return e.client.SaveImage(ctx, ref)
+}

@@ -1,0 +1,154 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"ship/internal/shiptest/images"
+	"ship/internal/shiptest/lab"
+)
+
+// pushed is the result of push --json.
+type pushed struct {
+	Tag   string
+	Bytes int64
+	Hosts []struct {
+		Host, Error string
+		ImageID     string `json:"image_id"`
+		Sent        int    `json:"layers_sent"`
+		Held        int    `json:"layers_held"`
+		Bytes       int64
+	}
+}
+
+func push(t *testing.T, args ...string) pushed {
+	t.Helper()
+	o := mustShip(t, 0, append([]string{"push", "--json"}, args...)...)
+	lines := strings.Split(strings.TrimSpace(o.stdout), "\n")
+	var last struct{ Result struct{ Result pushed } }
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
+		t.Fatal(err)
+	}
+	return last.Result.Result
+}
+
+var everyHost = []string{"h1", "h2", "h3", "h4"}
+
+func pushSpec(version string) images.Spec {
+	return images.Spec{Ref: "pushed:" + version, Version: version, Layers: []images.Layer{{Name: "lib", Size: 24 << 20, Files: 30}}}
+}
+
+// TestPushSendsWhatIsMissing, counted on the wire: the whole image once, then next to nothing, then one small layer.
+func TestPushSendsWhatIsMissing(t *testing.T) {
+	v1, v2 := imageOf(t, pushSpec("v1")), imageOf(t, pushSpec("v2"))
+	wire := func(args ...string) (pushed, uint64) {
+		if err := world.lab.ResetCounters(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p := push(t, args...)
+		n, err := world.lab.Sent(t.Context(), lab.Controller, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p, uint64(n)
+	}
+	first, sent := wire(append([]string{v1}, everyHost...)...)
+	for _, h := range first.Hosts {
+		if h.Sent != 3 || h.Held != 0 || h.Bytes == 0 {
+			t.Errorf("first push: %+v", h)
+		}
+	}
+	if limit := uint64(first.Bytes)*103/100 + 4*64<<10; sent > limit {
+		t.Errorf("first push: %d bytes on the wire for %d bytes of layers", sent, first.Bytes)
+	}
+	second, sent := wire(append([]string{v1}, everyHost...)...)
+	if second.Bytes != 0 || sent > 4*32<<10 {
+		t.Errorf("second push: %d bytes of layers, %d on the wire", second.Bytes, sent)
+	}
+	third, sent := wire(append([]string{v2}, everyHost...)...)
+	for _, h := range third.Hosts {
+		if h.Sent != 1 || h.Held != 2 {
+			t.Errorf("one small layer changed: %+v", h)
+		}
+	}
+	if sent > 4*64<<10 {
+		t.Errorf("one small layer changed: %d bytes on the wire", sent)
+	}
+	for _, name := range everyHost {
+		out, err := world.lab.Host(name).Exec(t.Context(), "docker run --rm -d --name pushed-run pushed:v2 >/dev/null && docker rm -f pushed-run; docker images --format '{{.Repository}}:{{.Tag}}' | grep -c ship.invalid || true")
+		if err != nil || !strings.HasSuffix(strings.TrimSpace(out), "0") {
+			t.Errorf("%s: run the image, count temporary tags: %q %v", name, out, err)
+		}
+	}
+}
+
+// TestPushFromLocalEngine runs the program on h3, a controller with an engine of its own, as root: what changed in one
+// small layer costs neither side seconds, though a graph driver cannot export single layers.
+func TestPushFromLocalEngine(t *testing.T) {
+	for _, from := range []string{"h3", "h4"} {
+		t.Run(from, func(t *testing.T) {
+			ctl := world.lab.Host(from)
+			if err := ctl.Authorize(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range []string{"v1", "v2"} {
+				s := pushSpec(v)
+				s.Ref = "local-" + from + ":" + v
+				s.Layers = []images.Layer{{Name: "local-" + from, Size: 100 << 20, Files: 100}}
+				archive := strings.TrimPrefix(imageOf(t, s), "docker-archive:")
+				load := ctl.Command(t.Context(), "sh", "-c", "docker load -q")
+				load.Stdin = open(t, archive)
+				if out, err := load.CombinedOutput(); err != nil {
+					t.Fatalf("load: %v: %s", err, out)
+				}
+			}
+			install := ctl.Command(t.Context(), "sh", "-c", "cat >/root/ship && chmod +x /root/ship")
+			install.Stdin = open(t, world.bin)
+			if out, err := install.CombinedOutput(); err != nil {
+				t.Fatalf("install: %v: %s", err, out)
+			}
+			run := func(v string) (time.Duration, string) {
+				start := time.Now()
+				out, err := ctl.Exec(t.Context(), fmt.Sprintf("cd /root && ./ship push docker-daemon:local-%s:%s h1 h2 --json 2>&1", from, v))
+				if err != nil {
+					t.Fatalf("push %s: %v: %s", v, err, out)
+				}
+				return time.Since(start), out
+			}
+			whole, _ := run("v1")
+			small, out := run("v2")
+			wants(t, out, `"layers_sent":1`)
+			if small > whole/2 {
+				t.Errorf("one small layer took %s, the whole image %s", small, whole)
+			}
+			again, out := run("v2")
+			wants(t, out, `"bytes":0`)
+			t.Logf("whole %s, one small layer %s, nothing %s", whole, small, again)
+		})
+	}
+}
+
+func TestPushSources(t *testing.T) {
+	img, err := images.App(t.Context(), world.dir, images.Spec{Ref: "sources:v1", Version: "v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	layout, archive := filepath.Join(dir, "layout"), filepath.Join(dir, "oci.tar")
+	if err := img.OCILayout(layout); err != nil {
+		t.Fatal(err)
+	}
+	if err := img.OCIArchive(archive); err != nil {
+		t.Fatal(err)
+	}
+	for _, src := range []string{"oci:" + layout, "oci-archive:" + archive, layout, archive} {
+		p := push(t, src, "deploy@h2", "--tag", "sources:v1")
+		if len(p.Hosts) != 1 || p.Hosts[0].Error != "" {
+			t.Errorf("%s: %+v", src, p)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"ship/internal/docker"
+	"ship/layers"
+	"ship/orchestrate"
+	"ship/proxy"
+)
+
+// openSource opens an image source. The closer frees the source and what it is read through.
+func (d *deps) openSource(ctx context.Context, s string) (layers.Source, layers.Ref, func(), error) {
+	ref, err := layers.ParseRef(s)
+	if err != nil {
+		return nil, ref, nil, &usageError{err, "sources are docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF] and oci:DIR[:REF]"}
+	}
+	o := layers.OpenOptions{CacheDir: d.cacheDir(), Emit: d.ui.Emit}
+	if ref.Transport != layers.TransportDaemon {
+		src, err := layers.Open(ctx, ref, nil, o)
+		if err != nil {
+			return nil, ref, nil, &usageError{err, ""}
+		}
+		return src, ref, func() { _ = src.Close() }, nil
+	}
+	dial, err := docker.Local(d.getenv)
+	if err != nil {
+		return nil, ref, nil, &usageError{err, "docker-archive: and oci: sources need no engine on this machine"}
+	}
+	engine := docker.New(dial)
+	src, err := layers.Open(ctx, ref, localEngine{engine}, o)
+	if err != nil {
+		engine.Close()
+		return nil, ref, nil, &usageError{fmt.Errorf("local engine: %w", err), "docker-archive: and oci: sources need no engine on this machine"}
+	}
+	return src, ref, func() { _ = src.Close(); engine.Close() }, nil
+}
+
+// cacheDir keeps compressed layers between runs.
+func (d *deps) cacheDir() string {
+	if dir := d.getenv("SHIP_CACHE"); dir != "" {
+		return dir
+	}
+	base := d.getenv("XDG_CACHE_HOME")
+	if base == "" {
+		base = filepath.Join(d.getenv("HOME"), ".cache")
+	}
+	return filepath.Join(base, "ship")
+}
+
+// releaseOf names the release: by the config digests of the images that the fleet's platforms get, and for people by
+// the source's tag.
+func releaseOf(ctx context.Context, src layers.Source, ref layers.Ref, found []orchestrate.Observed) (orchestrate.Release, error) {
+	digests := map[layers.Digest]bool{}
+	name := ref.Name
+	for _, o := range found {
+		img, err := src.Image(ctx, layers.Platform{OS: "linux", Arch: o.Info.Arch})
+		if err != nil {
+			return orchestrate.Release{}, &orchestrate.HostError{Host: o.Host, Step: "preflight", Err: &orchestrate.RefusedError{
+				Cause: err.Error(), Help: fmt.Sprintf("%s is linux/%s: build the image for it", o.Host, o.Info.Arch)}}
+		}
+		digests[img.ConfigDigest()] = true
+		name = cmp.Or(name, img.Ref)
+	}
+	var all []string
+	for dg := range digests {
+		all = append(all, string(dg))
+	}
+	slices.Sort(all)
+	id := layers.Digest(all[0])
+	if len(all) > 1 {
+		id = layers.DigestOf([]byte(strings.Join(all, "\n")))
+	}
+	return orchestrate.Release{ID: id.Short(), Version: versionOf(name, id.Short())}, nil
+}
+
+// versionOf is the tag in the image's name, unless it says nothing.
+func versionOf(name, id string) string {
+	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") && name[i+1:] != "latest" && !strings.Contains(name, "@") {
+		return name[i+1:]
+	}
+	return id
+}
+
+// proxyImage makes the proxy's image of this very program.
+func proxyImage(ctx context.Context, httpPort int) (orchestrate.ProxyImage, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return orchestrate.ProxyImage{}, fmt.Errorf("find this program: %w", err)
+	}
+	platform := layers.Platform{OS: "linux", Arch: runtime.GOARCH}
+	src, err := proxy.Image(self, platform)
+	if err != nil {
+		return orchestrate.ProxyImage{}, fmt.Errorf("make the proxy's image: %w", err)
+	}
+	img, err := src.Image(ctx, platform)
+	if err != nil {
+		return orchestrate.ProxyImage{}, errors.Join(fmt.Errorf("make the proxy's image: %w", err), src.Close())
+	}
+	return orchestrate.ProxyImage{Source: src, ID: img.ConfigDigest().Short(), Version: version(), HTTPPort: httpPort}, nil
+}

@@ -1,0 +1,74 @@
+package orchestrate
+
+import (
+	"slices"
+	"time"
+
+	"ship/config"
+	"ship/internal/docker"
+	"ship/proxy"
+)
+
+// settle is how long a container without proxy and health check must run before it counts as healthy.
+const settle = 3 * time.Second
+
+// logSize bounds each container's log on the host's disk.
+const logSize = "10m"
+
+// NewDesired is what the configuration asks for with a release's image. env is each role's environment, secrets
+// included, as KEY=value.
+func NewDesired(c *config.App, release Release, env map[string][]string) Desired {
+	app := App{Service: c.Service, Destination: c.Destination}
+	want := Desired{
+		App: app, Release: release, Units: map[string][]Unit{},
+		Group: c.Boot.GroupSize(len(c.Hosts())), Wait: c.Boot.Wait, Retain: c.Retain - 1, HTTPPort: c.Proxy.HTTPPort,
+	}
+	for _, r := range c.Roles {
+		for _, h := range r.Hosts {
+			want.Units[h] = append(want.Units[h], newUnit(app, r, h, release, env[r.Name]))
+		}
+	}
+	return want
+}
+
+func newUnit(app App, r config.Role, host string, release Release, env []string) Unit {
+	stop := int(r.StopTimeout.Seconds())
+	u := Unit{Role: r.Name, Release: release, Image: app.ImageRef(release)}
+	u.Spec = docker.ContainerSpec{
+		Cmd: r.Cmd, Labels: r.Labels, StopTimeout: &stop, LogMaxSize: logSize, Mounts: mounts(r.Volumes),
+		Env: append(slices.Clone(env), "SHIP_SERVICE="+app.Name(), "SHIP_ROLE="+r.Name, "SHIP_HOST="+host, "SHIP_VERSION="+release.Version),
+	}
+	u.Settings = Settings{DeployTimeout: Duration(r.DeployTimeout), StopTimeout: Duration(r.StopTimeout), Settle: Duration(settle)}
+	if h := r.Healthcheck; h != nil {
+		u.Spec.Healthcheck = &docker.Healthcheck{Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	}
+	if p := r.Proxy; p != nil {
+		u.Settings.Port, u.Settings.DrainTimeout = p.AppPort, Duration(p.DrainTimeout)
+		u.Settings.Service = &proxy.Service{
+			Name: app.proxyService(r.Name), Hosts: p.Hosts, PathPrefix: p.PathPrefix, StripPrefix: p.StripPathPrefix,
+			Health: proxy.HealthCheck{
+				Path: p.Probe.Path, Host: p.Probe.Host, Successes: p.Probe.Successes,
+				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
+			},
+			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
+		}
+	}
+	return u
+}
+
+// mounts are the volumes that config has checked; what does not parse cannot come from there, and is left out.
+func mounts(volumes []string) []docker.Mount {
+	var out []docker.Mount
+	for _, s := range volumes {
+		v, err := config.ParseVolume(s)
+		if err != nil {
+			continue
+		}
+		m := docker.Mount{Type: "volume", Source: v.Source, Target: v.Target, ReadOnly: v.ReadOnly}
+		if !v.Named() {
+			m.Type = "bind"
+		}
+		out = append(out, m)
+	}
+	return out
+}

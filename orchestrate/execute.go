@@ -1,0 +1,297 @@
+package orchestrate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"ship/internal/docker"
+	"ship/internal/event"
+	"ship/layers"
+	"ship/transfer"
+)
+
+// Limits of acts that go on after the run itself was cancelled: what was begun must end in a known state.
+const (
+	undoTimeout  = 30 * time.Second // per fleet: take back a switch, remove new containers
+	finalTimeout = 10 * time.Second // adopt, audit, unlock
+)
+
+// Inputs are what a plan's execution needs beside the plan.
+type Inputs struct {
+	Hosts      []Host // as the plan's, in the same order
+	Generation int64
+	Source     layers.Source // the release's image; nil if the hosts hold it (rollback)
+	Spool      *layers.Spool
+	Proxy      ProxyImage
+	Emit       event.Func
+}
+
+// run is one execution of a plan. Each host's state is touched by that host's goroutine only; phases are barriers.
+type run struct {
+	Inputs
+	plan  Plan
+	state [][]unitState // by host, by unit
+}
+
+// unitState is how far a unit has come.
+type unitState struct {
+	name      string // of the new container, before it is asked for: a cancelled call may have made it all the same
+	id        string // "" until the engine has answered
+	token     string // of the prepared target
+	committed bool
+}
+
+// Execute does what the plan says. Until every host is ready, an error (or the end of ctx) leaves the fleet as it was:
+// new containers are removed. From the first commit on, an error takes the committed hosts back; only if that fails
+// too is the fleet mixed (*MixedError). After the last commit the new release serves everywhere, and what goes wrong
+// with old containers is a warning, for the next run finds them.
+func Execute(ctx context.Context, p Plan, in Inputs) (Report, error) {
+	r := &run{Inputs: in, plan: p, state: make([][]unitState, len(p.Hosts))}
+	for i, hp := range p.Hosts {
+		r.state[i] = make([]unitState, len(hp.Units))
+	}
+	rep := newReport(p)
+	err := r.prepare(ctx, &rep)
+	if err == nil {
+		err = r.commit(ctx)
+	}
+	if err != nil {
+		err = r.undo(ctx, err)
+		rep.finish(err)
+		return rep, err
+	}
+	err = r.finish(ctx)
+	rep.finish(err)
+	return rep, err
+}
+
+// prepare brings every host to the point where it could switch. Users see nothing of it.
+func (r *run) prepare(ctx context.Context, rep *Report) error {
+	if err := r.ship(ctx, rep); err != nil {
+		return err
+	}
+	// One host that cannot become ready decides for all: the others need not go on waiting for theirs.
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	err := r.each(func(i int, h Host, hp HostPlan) error {
+		err := r.prepareHost(ctx, i, h, hp)
+		if err != nil {
+			stop(errOtherHost)
+		}
+		return err
+	})
+	return dropSecondary(err)
+}
+
+var errOtherHost = errors.New("given up, for another host failed")
+
+// dropSecondary leaves out the errors of hosts that only stopped because another one failed.
+func dropSecondary(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return err
+	}
+	var own []error
+	for _, e := range joined.Unwrap() {
+		if !errors.Is(e, errOtherHost) {
+			own = append(own, e)
+		}
+	}
+	if len(own) == 0 {
+		return err
+	}
+	return errors.Join(own...)
+}
+
+// ship sends the release's image, and the proxy's where there is none, to all hosts that need it.
+func (r *run) ship(ctx context.Context, rep *Report) error {
+	var image, proxies []transfer.Host
+	var at []int
+	for i, hp := range r.plan.Hosts {
+		if hp.Ship != "" {
+			image, at = append(image, TransferHost(r.Hosts[i])), append(at, i)
+		}
+		if hp.Proxy == ProxyBoot {
+			proxies = append(proxies, TransferHost(r.Hosts[i]))
+		}
+	}
+	if len(proxies) > 0 {
+		o := transfer.Options{Tag: r.Proxy.Ref(), Spool: r.Spool, Emit: r.Emit}
+		if _, err := transfer.Push(ctx, proxies, r.Proxy.Source, o); err != nil {
+			return shipError("ship the proxy", err)
+		}
+	}
+	if r.Source == nil || len(image) == 0 {
+		return nil
+	}
+	o := transfer.Options{Tag: r.plan.Desired.App.ImageRef(r.plan.Desired.Release), Spool: r.Spool, Emit: r.Emit}
+	results, err := transfer.Push(ctx, image, r.Source, o)
+	for n, res := range results {
+		rep.Hosts[at[n]].shipped(res)
+	}
+	return shipError("ship", err)
+}
+
+func shipError(act string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", act, err)
+}
+
+// prepareHost starts what the host will switch to, and waits until it is healthy.
+func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error {
+	if err := r.readyProxy(ctx, h, hp.Proxy); err != nil {
+		return onHost(h.Name, "boot proxy", err)
+	}
+	for _, s := range hp.Clear {
+		r.say(event.Phase, h.Name, "clean", "removing "+s.Container.Name+": "+s.Cause)
+		if err := h.Engine.RemoveContainer(ctx, s.Container.ID, true); err != nil && !errors.Is(err, docker.ErrNotFound) {
+			return onHost(h.Name, "remove "+s.Container.Name, err)
+		}
+	}
+	for n, u := range hp.Units {
+		st := &r.state[i][n]
+		switch u.Act {
+		case Keep:
+			continue
+		case Reuse:
+			st.id = u.Existing.ID
+		case Start:
+			r.say(event.Phase, h.Name, "start", "starting "+u.Role)
+			if err := r.startUnit(ctx, h, u, st); err != nil {
+				return onHost(h.Name, "start "+u.Role, err)
+			}
+		}
+	}
+	return r.waitHealthy(ctx, i, h, hp)
+}
+
+// commit switches the hosts, one group after the other, each only when the one before has switched.
+func (r *run) commit(ctx context.Context) error {
+	for n, group := range r.plan.Groups {
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+			case <-time.After(r.plan.Desired.Wait):
+			}
+		}
+		if ctx.Err() != nil { // the lease may be lost, or somebody pressed Ctrl-C: then no further host is touched
+			return context.Cause(ctx)
+		}
+		hosts := make([]Host, len(group))
+		for k, i := range group {
+			hosts[k] = r.Hosts[i]
+		}
+		err := eachHost(hosts, func(k int, h Host) error {
+			return onHost(h.Name, "switch", r.commitHost(ctx, group[k], h))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) commitHost(ctx context.Context, i int, h Host) error {
+	for n, u := range r.plan.Hosts[i].Units {
+		if u.Act == Keep {
+			continue
+		}
+		st := &r.state[i][n]
+		r.say(event.Phase, h.Name, "switch", "switching "+u.Role+" to "+u.Release.String())
+		// From here on the host counts as committed, also if the answer never comes: undo is harmless, mixed is not.
+		st.committed = true
+		if s := u.Settings.Service; s != nil {
+			if _, err := h.Proxy.Commit(ctx, s.Name, st.token, r.Generation); err != nil {
+				return err
+			}
+		}
+		if err := h.Engine.SetRestart(ctx, st.id, "unless-stopped"); err != nil {
+			return fmt.Errorf("set restart policy: %w", err)
+		}
+	}
+	return nil
+}
+
+// undo takes the fleet back to what it was, and says in the returned error what came of it. It runs to its end though
+// ctx may be cancelled: half an undo would be the mixed fleet that it is there to prevent.
+func (r *run) undo(ctx context.Context, cause error) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer stop()
+	serves := make([]string, len(r.plan.Hosts))
+	err := r.each(func(i int, h Host, hp HostPlan) error {
+		var failed error
+		for n, u := range hp.Units {
+			st := &r.state[i][n]
+			if st.committed {
+				r.say(event.Phase, h.Name, "undo", "taking "+u.Role+" back to "+nameOf(u.Previous))
+				if err := r.undoUnit(ctx, h, u, st.id); err != nil {
+					serves[i] = "perhaps " + u.Release.String()
+					failed = errors.Join(failed, onHost(h.Name, "undo "+u.Role, err))
+					continue // what may be serving must not be removed
+				}
+			}
+			if c := cmp.Or(st.id, st.name); c != "" {
+				if err := h.Engine.RemoveContainer(ctx, c, true); err != nil && !errors.Is(err, docker.ErrNotFound) {
+					r.say(event.Warning, h.Name, "undo", fmt.Sprintf("could not remove the new container of %s, the next run will: %v", u.Role, err))
+				}
+			}
+		}
+		return failed
+	})
+	if err == nil {
+		return cause
+	}
+	mixed := &MixedError{Cause: errors.Join(cause, err), Hosts: map[string]string{}}
+	for i, hp := range r.plan.Hosts {
+		if serves[i] == "" {
+			serves[i] = r.plan.before(i)
+		}
+		mixed.Hosts[hp.Host] = serves[i]
+	}
+	return mixed
+}
+
+func (r *run) undoUnit(ctx context.Context, h Host, u UnitPlan, id string) error {
+	s := u.Settings.Service
+	if s == nil {
+		return nil // the old container has never stopped
+	}
+	if err := h.Proxy.Undo(ctx, s.Name, r.Generation); err != nil {
+		return err
+	}
+	// Requests that reached the new container in between shall end there. If they cannot, it goes all the same.
+	_, err := h.Proxy.Drain(ctx, s.Name, id, min(time.Duration(u.Settings.DrainTimeout), undoTimeout/3))
+	if err != nil {
+		r.say(event.Warning, h.Name, "undo", fmt.Sprintf("drain %s: %v", u.Role, err))
+	}
+	return nil
+}
+
+func nameOf(d *Deployed) string {
+	if d == nil {
+		return "nothing, as before"
+	}
+	return d.Release.String()
+}
+
+// before is what host i served when the plan was made.
+func (p Plan) before(i int) string {
+	for _, u := range p.Hosts[i].Units {
+		return nameOf(u.Previous)
+	}
+	return "nothing"
+}
+
+// each runs do for every host of the plan at once.
+func (r *run) each(do func(i int, h Host, hp HostPlan) error) error {
+	return eachHost(r.Hosts, func(i int, h Host) error { return do(i, h, r.plan.Hosts[i]) })
+}
+
+func (r *run) say(t event.Type, host, phase, text string) {
+	r.Emit.Emit(event.Event{Type: t, Host: host, Phase: phase, Text: text})
+}

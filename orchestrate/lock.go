@@ -1,0 +1,306 @@
+package orchestrate
+
+import (
+	"context"
+	"crypto/rand"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+//go:embed lease.sh
+var leaseScript string
+
+// Lease times. A run that dies without a word blocks others for leaseTTL at the most.
+const (
+	leaseTTL   = 30 * time.Second
+	leaseRenew = 7 * time.Second
+)
+
+// Owner says who holds a lease. It is shown to people, and lets a run on the same machine see that its predecessor is dead.
+type Owner struct {
+	Who     string    `json:"who"`     // user@machine
+	Machine string    `json:"machine"` // identifies machine and boot
+	PID     int       `json:"pid"`
+	Message string    `json:"message"`       // what for: "deploy v2"
+	URL     string    `json:"url,omitempty"` // of the CI run
+	Since   time.Time `json:"since"`
+}
+
+// Lease is the lock of an app on one host: it has an owner and ends by itself.
+type Lease struct {
+	ID      string
+	Owner   Owner
+	Expires time.Duration // left to live, by the host's clock
+}
+
+func (l Lease) String() string {
+	s := fmt.Sprintf("%s (pid %d) since %s", l.Owner.Who, l.Owner.PID, l.Owner.Since.UTC().Format("2006-01-02 15:04:05Z"))
+	if l.Owner.Message != "" {
+		s += ": " + l.Owner.Message
+	}
+	if l.Owner.URL != "" {
+		s += " " + l.Owner.URL
+	}
+	return s + fmt.Sprintf("; ends in %s unless renewed", l.Expires.Round(time.Second))
+}
+
+// LockOptions say how to take a lock.
+type LockOptions struct {
+	Owner Owner
+	// Wait is how long to wait for a holder that is alive; 0 = give up as soon as it shows a sign of life.
+	Wait time.Duration
+	// Dead tells whether an owner is a process of this machine that has ended. Its lease is taken away at once.
+	Dead func(Owner) bool
+	// TTL of a lease that is not renewed (ship lock acquire); 0 = held by this process, renewed until Release.
+	TTL time.Duration
+	// Notify is told once when the lock has to wait.
+	Notify func(error)
+}
+
+// Lock is the lease of one app on several hosts.
+type Lock struct {
+	// Generation is higher than that of every run before on any of the hosts.
+	Generation int64
+
+	app   App
+	hosts []Host
+	id    string
+	opt   LockOptions
+
+	cancel context.CancelCauseFunc
+	wg     sync.WaitGroup
+}
+
+// Acquire takes the lease of app on all hosts, or on none. The returned context ends, with the cause, when the lease
+// is lost: an act under it is never an act without the lock. A holder that renews its lease is alive: then, unless
+// Wait asks for more, the error is a *LockedError.
+func Acquire(ctx context.Context, app App, hosts []Host, o LockOptions) (context.Context, *Lock, error) {
+	id := make([]byte, 8)
+	if _, err := rand.Read(id); err != nil {
+		return ctx, nil, fmt.Errorf("lock: %w", err)
+	}
+	l := &Lock{app: app, hosts: hosts, id: hex.EncodeToString(id), opt: o}
+	if err := l.acquireAll(ctx); err != nil {
+		return ctx, nil, err
+	}
+	if o.TTL > 0 {
+		return ctx, l, nil
+	}
+	ctx, l.cancel = context.WithCancelCause(ctx)
+	for i := range hosts {
+		l.wg.Add(1)
+		go l.renew(ctx, hosts[i])
+	}
+	return ctx, l, nil
+}
+
+// acquireAll tries until it holds every host, its patience ends, or a holder shows a sign of life.
+func (l *Lock) acquireAll(ctx context.Context) error {
+	start, seen := time.Now(), map[string]time.Duration{}
+	for {
+		held, err := l.tryAll(ctx)
+		if err == nil && held == nil {
+			return nil
+		}
+		if undo := l.releaseHeld(ctx); err == nil {
+			err = undo
+		}
+		if err != nil {
+			return err
+		}
+		key := held.Host + " " + held.Lease.ID
+		before, again := seen[key]
+		renewed := again && held.Lease.Expires > before
+		if renewed && time.Since(start) >= l.opt.Wait || held.Lease.Expires > leaseTTL && l.opt.Wait == 0 {
+			return held
+		}
+		if !again && l.opt.Notify != nil {
+			l.opt.Notify(held)
+		}
+		seen[key] = held.Lease.Expires
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// tryAll asks the first host by name, then all others in parallel: of two runs on the same fleet the first host lets
+// one in, so that they cannot each hold a part and both give up. A held lease is returned, not an error.
+func (l *Lock) tryAll(ctx context.Context) (*LockedError, error) {
+	hosts := slices.SortedFunc(slices.Values(l.hosts), func(a, b Host) int { return strings.Compare(a.Name, b.Name) })
+	fences := make([]int64, len(hosts))
+	held := make([]*LockedError, len(hosts))
+	try := func(i int, h Host) error {
+		var err error
+		fences[i], held[i], err = l.tryHost(ctx, h)
+		return onHost(h.Name, "lock", err)
+	}
+	if err := try(0, hosts[0]); err != nil || held[0] != nil {
+		return held[0], err
+	}
+	if err := eachHost(hosts[1:], func(i int, h Host) error { return try(i+1, h) }); err != nil {
+		return nil, err
+	}
+	for i := range held {
+		if held[i] != nil {
+			return held[i], nil
+		}
+		l.Generation = max(l.Generation, fences[i])
+	}
+	// Every host remembers the highest number, so that a later run on any part of the fleet gets a higher one.
+	return nil, eachHost(hosts, func(i int, h Host) error {
+		if fences[i] == l.Generation {
+			return nil
+		}
+		_, err := l.call(ctx, h, "renew", l.ttl(), l.Generation, "")
+		return onHost(h.Name, "lock", err)
+	})
+}
+
+// tryHost asks one host, and takes away a lease whose owner is known to be dead.
+func (l *Lock) tryHost(ctx context.Context, h Host) (fence int64, held *LockedError, err error) {
+	a, err := l.call(ctx, h, "acquire", l.ttl(), 0, "")
+	if err == nil && a.held != nil && l.opt.Dead != nil && l.opt.Dead(a.held.Owner) {
+		a, err = l.call(ctx, h, "acquire", l.ttl(), 0, a.held.ID)
+	}
+	if a.held != nil {
+		held = &LockedError{Host: h.Name, Lease: *a.held}
+	}
+	return a.fence, held, err
+}
+
+func (l *Lock) ttl() time.Duration {
+	if l.opt.TTL > 0 {
+		return l.opt.TTL
+	}
+	return leaseTTL
+}
+
+// renew keeps the lease of one host alive until the run ends, and ends the run when the lease is gone.
+func (l *Lock) renew(ctx context.Context, h Host) {
+	defer l.wg.Done()
+	last := time.Now()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(leaseRenew):
+		}
+		// A slow answer is not a lost lease: only silence for as long as the lease lives is.
+		call, stop := context.WithTimeout(ctx, leaseTTL/2)
+		a, err := l.call(call, h, "renew", leaseTTL, l.Generation, "")
+		stop()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && a.ok:
+			last = time.Now()
+		case err == nil:
+			l.cancel(onHost(h.Name, "lock", errLeaseLost))
+			return
+		case time.Since(last) > leaseTTL-leaseRenew:
+			l.cancel(onHost(h.Name, "lock", fmt.Errorf("%w: %w", errLeaseLost, err)))
+			return
+		}
+	}
+}
+
+var errLeaseLost = errors.New("the lease was lost")
+
+// Release gives the lease back on every host. It ends the renewing first.
+func (l *Lock) Release(ctx context.Context) error {
+	if l.cancel != nil {
+		l.cancel(context.Canceled)
+		l.wg.Wait()
+	}
+	return l.releaseHeld(ctx)
+}
+
+func (l *Lock) releaseHeld(ctx context.Context) error {
+	// A cancelled run must still give back its lease, or it blocks the next one for leaseTTL.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer stop()
+	return eachHost(l.hosts, func(_ int, h Host) error {
+		_, err := l.call(ctx, h, "release", 0, 0, "")
+		return onHost(h.Name, "unlock", err)
+	})
+}
+
+// Leases tells who holds the app on each host; nil where nobody does. Errors are per host, joined.
+func Leases(ctx context.Context, app App, hosts []Host) ([]*Lease, error) {
+	out := make([]*Lease, len(hosts))
+	l := &Lock{app: app}
+	err := eachHost(hosts, func(i int, h Host) error {
+		a, err := l.call(ctx, h, "status", 0, 0, "")
+		out[i] = a.held
+		return onHost(h.Name, "lock status", err)
+	})
+	return out, err
+}
+
+// BreakLock releases the lease of the app on every host, whoever holds it.
+func BreakLock(ctx context.Context, app App, hosts []Host) error {
+	l := &Lock{app: app}
+	return eachHost(hosts, func(_ int, h Host) error {
+		a, err := l.call(ctx, h, "status", 0, 0, "")
+		if err == nil && a.held != nil {
+			_, err = l.call(ctx, h, "release", 0, 0, a.held.ID)
+		}
+		return onHost(h.Name, "unlock", err)
+	})
+}
+
+// leaseAnswer is what lease.sh printed.
+type leaseAnswer struct {
+	ok    bool
+	fence int64
+	held  *Lease
+}
+
+func (l *Lock) call(ctx context.Context, h Host, act string, ttl time.Duration, fence int64, steal string) (leaseAnswer, error) {
+	owner, err := json.Marshal(l.opt.Owner)
+	if err != nil {
+		return leaseAnswer{}, err
+	}
+	// The script takes the directory as $1; the head of the script finds it, and puts it there.
+	script := stateDir + `set -- "$state/$1" "$2" "$3" "$4" "$5" "$6"` + "\n" + leaseScript
+	args := []string{l.app.Name(), act, l.id, strconv.Itoa(int(ttl.Seconds())), strconv.FormatInt(fence, 10), steal}
+	out, err := h.Shell.Script(ctx, script, args, strings.NewReader(string(owner)+"\n"))
+	if err != nil {
+		return leaseAnswer{}, err
+	}
+	return parseLease(string(out))
+}
+
+// parseLease reads "ok FENCE", "free FENCE" or "held SECONDS ID" followed by the owner as JSON.
+func parseLease(out string) (leaseAnswer, error) {
+	first, rest, _ := strings.Cut(out, "\n")
+	f := strings.Fields(first)
+	if len(f) < 2 {
+		return leaseAnswer{}, fmt.Errorf("unexpected answer %.80q", out)
+	}
+	n, err := strconv.ParseInt(f[1], 10, 64)
+	switch {
+	case err != nil:
+		return leaseAnswer{}, fmt.Errorf("unexpected answer %.80q", out)
+	case f[0] == "ok" || f[0] == "free":
+		return leaseAnswer{ok: f[0] == "ok", fence: n}, nil
+	case f[0] == "held" && len(f) == 3:
+		lease := &Lease{ID: f[2], Expires: time.Duration(n) * time.Second}
+		if err := json.Unmarshal([]byte(rest), &lease.Owner); err != nil {
+			lease.Owner = Owner{Who: "somebody unknown"}
+		}
+		return leaseAnswer{held: lease}, nil
+	}
+	return leaseAnswer{}, fmt.Errorf("unexpected answer %.80q", out)
+}

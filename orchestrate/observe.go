@@ -1,0 +1,183 @@
+package orchestrate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ship/internal/docker"
+	"ship/proxy"
+)
+
+// ProxyName is the container of ship's proxy on each host.
+const ProxyName = "ship-proxy"
+
+// Observed is what one host was found to be and to hold.
+type Observed struct {
+	Host      string
+	Info      docker.Info
+	StateDir  string     // where ship keeps the lease and the audit log on the host
+	Free      int64      // bytes on the file system of the engine's root
+	Listening []int      // TCP ports that anything on the host listens on, ascending
+	Deployed  []Deployed // containers of the app, in any state, newest generation first
+	Odd       []string   // containers that carry the app's labels and make no sense; left alone
+	Proxy     ObservedProxy
+}
+
+// ObservedProxy is the state of the host's proxy.
+type ObservedProxy struct {
+	Exists  bool
+	Running bool
+	Version string
+	ID      string
+	Status  proxy.Status // if running
+	Err     error        // running, but its control does not answer
+}
+
+// facts is the script for what the engine cannot tell. /proc/net/tcp needs no tool and no rights; state 0A is LISTEN.
+const facts = stateDir + `
+echo "state $state"
+df -Pk "$1" 2>/dev/null | awk 'NR==2{print "free " $4}'
+cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A"{n=split($2,a,":"); print "port " a[n]}' | sort -u
+`
+
+// Observe asks all hosts at once what they are and what they run. Nothing is changed. The error joins those of all
+// hosts that could not be asked.
+func Observe(ctx context.Context, app App, hosts []Host) ([]Observed, error) {
+	out := make([]Observed, len(hosts))
+	err := eachHost(hosts, func(i int, h Host) error {
+		o, err := observe(ctx, app, h)
+		out[i] = o
+		return onHost(h.Name, "observe", err)
+	})
+	return out, err
+}
+
+func observe(ctx context.Context, app App, h Host) (Observed, error) {
+	o := Observed{Host: h.Name}
+	var err error
+	if o.Info, err = h.Engine.Info(ctx); err != nil {
+		return o, err
+	}
+	// The rest is independent: asked at once, it costs one round trip's time.
+	err = together(
+		func() error { return o.readFacts(ctx, h) },
+		func() error { return o.readProxy(ctx, h) },
+		func() error { return o.readDeployed(ctx, app, h) },
+	)
+	if err != nil {
+		return o, err
+	}
+	service := func(role string) string { return app.proxyService(role) }
+	for i := range o.Deployed {
+		d := &o.Deployed[i]
+		s, ok := o.Proxy.service(service(d.Role))
+		d.Serving = ok && s.Active != nil && s.Active.ID == d.ID
+	}
+	return o, nil
+}
+
+// proxyService names the app's role in the proxy.
+func (a App) proxyService(role string) string { return a.Name() + "-" + role }
+
+func (o *Observed) readFacts(ctx context.Context, h Host) error {
+	out, err := h.Shell.Script(ctx, facts, []string{o.Info.RootDir}, nil)
+	if err != nil {
+		return err
+	}
+	return o.parseFacts(string(out))
+}
+
+func (o *Observed) parseFacts(out string) error {
+	o.Free = -1
+	for line := range strings.Lines(out) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		switch key {
+		case "state":
+			o.StateDir = value
+		case "free":
+			kb, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				return fmt.Errorf("free disk: %w", err)
+			}
+			o.Free = kb << 10
+		case "port":
+			port, err := strconv.ParseUint(value, 16, 16)
+			if err != nil {
+				return fmt.Errorf("listening ports: %w", err)
+			}
+			o.Listening = append(o.Listening, int(port))
+		}
+	}
+	return nil
+}
+
+func (o *Observed) readProxy(ctx context.Context, h Host) error {
+	c, err := h.Engine.InspectContainer(ctx, ProxyName)
+	if errors.Is(err, docker.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("inspect the proxy: %w", err)
+	}
+	o.Proxy = ObservedProxy{Exists: true, Running: c.Running && !c.Restarting, Version: c.Labels[LabelProxy], ID: c.ID}
+	if o.Proxy.Running {
+		o.Proxy.Status, o.Proxy.Err = h.Proxy.Status(ctx)
+	}
+	return nil
+}
+
+func (p ObservedProxy) service(name string) (proxy.ServiceStatus, bool) {
+	for _, s := range p.Status.Services {
+		if s.Name == name {
+			return s, true
+		}
+	}
+	return proxy.ServiceStatus{}, false
+}
+
+func (o *Observed) readDeployed(ctx context.Context, app App, h Host) error {
+	list, err := h.Engine.ListContainers(ctx, app.Labels())
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	for _, s := range list {
+		if s.Labels[LabelDestination] != app.Destination { // a filter for "" also matches containers without a value
+			continue
+		}
+		c, err := h.Engine.InspectContainer(ctx, s.ID)
+		if errors.Is(err, docker.ErrNotFound) {
+			continue // gone since the list
+		}
+		if err != nil {
+			return fmt.Errorf("inspect container %s: %w", s.Name, err)
+		}
+		d, err := readDeployed(c)
+		if err != nil {
+			o.Odd = append(o.Odd, err.Error())
+			continue
+		}
+		o.Deployed = append(o.Deployed, d)
+	}
+	sortDeployed(o.Deployed)
+	return nil
+}
+
+// Current is what serves the role on the host now: what the proxy sends requests to; where no proxy is asked, the
+// newest committed container that runs.
+func (o *Observed) Current(role string) *Deployed {
+	for i := range o.Deployed {
+		if o.Deployed[i].Role == role && o.Deployed[i].Serving {
+			return &o.Deployed[i]
+		}
+	}
+	for i := range o.Deployed {
+		d := &o.Deployed[i]
+		if d.Role == role && d.Settings.Service == nil && d.Running && d.Committed() {
+			return d
+		}
+	}
+	return nil
+}

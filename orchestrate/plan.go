@@ -1,0 +1,326 @@
+package orchestrate
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Desired is what the fleet should run.
+type Desired struct {
+	App      App
+	Release  Release
+	Units    map[string][]Unit // by host name
+	Group    int               // hosts that are switched at once; at least 1
+	Wait     time.Duration     // between two groups
+	Retain   int               // stopped containers to keep per role and host, for rollbacks
+	HTTPPort int               // that the proxy listens on
+	Orphans  bool              // stop roles that are no longer wanted
+}
+
+// UnitAct is what a plan does about one unit.
+type UnitAct string
+
+const (
+	Start UnitAct = "start" // create and start a new container
+	Reuse UnitAct = "reuse" // a run that did not finish has started it already
+	Keep  UnitAct = "keep"  // it serves already
+)
+
+// UnitPlan is one unit, what to do about it, and why.
+type UnitPlan struct {
+	Unit
+	Act      UnitAct
+	Cause    string
+	Existing *Deployed // for Reuse and Keep
+	Previous *Deployed // what serves the role now; nil if nothing does
+}
+
+// Stop is an old container, to be stopped after the whole fleet has switched.
+type Stop struct {
+	Container Deployed
+	Cause     string
+}
+
+// ProxyAct is what a plan does about a host's proxy.
+type ProxyAct string
+
+const (
+	ProxyReady ProxyAct = ""
+	ProxyBoot  ProxyAct = "boot"  // there is none
+	ProxyStart ProxyAct = "start" // it is there, and stopped
+)
+
+// HostPlan is all that a plan does on one host. Ship and Proxy come before the fleet's switch, Stop and Prune after.
+type HostPlan struct {
+	Host   string
+	Ship   string // why the host is asked for the release's image and sent what it lacks; "" = not needed
+	Proxy  ProxyAct
+	Clear  []Stop // leftovers of runs that did not finish: removed first
+	Units  []UnitPlan
+	Adopt  []Deployed // serve already, but the run that switched to them died before it could say so
+	Stop   []Stop
+	Prune  []Deployed // stopped containers beyond Retain
+	Images []string   // references that no container needs after that
+}
+
+// Plan is what a run will do, decided before anything is done. It is made of values only, and compared as text.
+type Plan struct {
+	Desired Desired
+	Hosts   []HostPlan
+	Groups  [][]int // cutover groups: indexes of Hosts
+}
+
+// NewPlan compares what is wanted with what was found. It is pure. Refusals are all that would stop the run, found
+// before anything is changed; the plan must not be executed if there are any.
+func NewPlan(want Desired, found []Observed) (p Plan, refusals []error) {
+	p.Desired = want
+	for _, o := range found {
+		hp := planHost(want, o)
+		p.Hosts = append(p.Hosts, hp)
+		for _, r := range preflight(want, o, hp) {
+			refusals = append(refusals, &HostError{Host: o.Host, Step: "preflight", Err: r})
+		}
+	}
+	var group []int
+	for i, hp := range p.Hosts {
+		if !hp.switches() {
+			continue
+		}
+		if group = append(group, i); len(group) >= max(1, want.Group) {
+			p.Groups, group = append(p.Groups, group), nil
+		}
+	}
+	if len(group) > 0 {
+		p.Groups = append(p.Groups, group)
+	}
+	return p, refusals
+}
+
+func planHost(want Desired, o Observed) HostPlan {
+	hp := HostPlan{Host: o.Host}
+	used := map[string]bool{}   // containers that the plan goes on with
+	wanted := map[string]bool{} // roles
+	for _, u := range want.Units[o.Host] {
+		up := planUnit(u, &o)
+		if up.Existing != nil {
+			used[up.Existing.ID] = true
+		}
+		if up.Act != Keep {
+			hp.Ship = "new containers need " + u.Release.String()
+		} else if up.Existing.Spec.Restart == "no" {
+			hp.Adopt = append(hp.Adopt, *up.Existing)
+		}
+		if u.Settings.Service != nil && !o.Proxy.Running {
+			hp.Proxy = ProxyStart
+			if !o.Proxy.Exists {
+				hp.Proxy = ProxyBoot
+			}
+		}
+		wanted[u.Role] = true
+		hp.Units = append(hp.Units, up)
+	}
+	stopped := map[string][]Deployed{}
+	for _, d := range o.Deployed {
+		switch {
+		case used[d.ID]:
+		case !wanted[d.Role] && !want.Orphans:
+		case !d.Committed():
+			hp.Clear = append(hp.Clear, Stop{d, "left by a run that did not finish"})
+		case d.Running && !wanted[d.Role]:
+			hp.Stop = append(hp.Stop, Stop{d, "role " + d.Role + " is no longer wanted here"})
+			stopped[d.Role] = append(stopped[d.Role], d)
+		case d.Running:
+			hp.Stop = append(hp.Stop, Stop{d, "replaced"})
+			stopped[d.Role] = append(stopped[d.Role], d)
+		default:
+			stopped[d.Role] = append(stopped[d.Role], d)
+		}
+	}
+	hp.Prune, hp.Images = planPrune(want.Retain, stopped, want.App.ImageRef(want.Release))
+	return hp
+}
+
+// planUnit finds the container that already is what u asks for, or asks for a new one.
+func planUnit(u Unit, o *Observed) UnitPlan {
+	up := UnitPlan{Unit: u, Previous: o.Current(u.Role), Act: Start}
+	if c := up.Previous; c != nil && c.Hash == u.Hash() && c.Running && c.Health != "unhealthy" {
+		up.Act, up.Existing, up.Cause = Keep, c, "runs already"
+		return up
+	}
+	for i := range o.Deployed {
+		d := &o.Deployed[i]
+		if d.Role == u.Role && d.Hash == u.Hash() && d.Running && !d.Restarting && !d.Committed() {
+			up.Act, up.Existing, up.Cause = Reuse, d, "a run that did not finish has started it"
+			return up
+		}
+	}
+	switch c := up.Previous; {
+	case c == nil:
+		up.Cause = "nothing serves the role yet"
+	case !c.Running:
+		up.Cause = "what should serve is " + c.State
+	case c.Release.ID != u.Release.ID:
+		up.Cause = "runs " + c.Release.String()
+	case c.Health == "unhealthy":
+		up.Cause = "what serves is unhealthy"
+	default:
+		up.Cause = "its settings changed"
+	}
+	return up
+}
+
+// planPrune keeps the newest containers of every role and names the rest, with the images that only they need.
+func planPrune(retain int, stopped map[string][]Deployed, current string) (prune []Deployed, images []string) {
+	needed := map[string]bool{current: true}
+	for _, role := range sortedKeys(stopped) {
+		ds := stopped[role]
+		sortDeployed(ds)
+		keep := min(len(ds), max(0, retain))
+		for _, d := range ds[:keep] {
+			needed[d.Image] = true
+		}
+		prune = append(prune, ds[keep:]...)
+	}
+	for _, d := range prune {
+		if !needed[d.Image] && !slices.Contains(images, d.Image) {
+			images = append(images, d.Image)
+		}
+	}
+	return prune, images
+}
+
+// preflight says what would make the run fail on this host.
+func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
+	if !atLeast(o.Info.ServerVersion, 20, 10) {
+		refusals = append(refusals, &RefusedError{"the engine is Docker " + o.Info.ServerVersion, "ship needs Docker 20.10 or newer"})
+	}
+	if o.Proxy.Err != nil {
+		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy runs but does not answer: %v", o.Proxy.Err), "see `ship proxy logs`; `ship proxy upgrade` replaces it"})
+	}
+	if hp.Proxy != ProxyReady && slices.Contains(o.Listening, want.HTTPPort) {
+		refusals = append(refusals, &RefusedError{fmt.Sprintf("port %d is taken: the proxy cannot listen on it", want.HTTPPort),
+			fmt.Sprintf("see who listens with `ss -ltnp 'sport = :%d'`, or set proxy.run.http_port", want.HTTPPort)})
+	}
+	if s := conflict(o, hp); s != "" {
+		refusals = append(refusals, &RefusedError{s, "give one of them another proxy.host or proxy.path_prefix"})
+	}
+	return refusals
+}
+
+// conflict names a service of the host's proxy that already has a route which the plan wants.
+func conflict(o Observed, hp HostPlan) string {
+	for _, u := range hp.Units {
+		s := u.Settings.Service
+		if s == nil {
+			continue
+		}
+		for _, other := range o.Proxy.Status.Services {
+			if other.Name == s.Name {
+				continue
+			}
+			if route, ok := s.Conflicts(other.Service); ok {
+				return fmt.Sprintf("%s is served by %s already", route, other.Name)
+			}
+		}
+	}
+	return ""
+}
+
+// atLeast compares a version "28.5.2+dfsg4" with major.minor. What cannot be read is taken as new enough.
+func atLeast(version string, major, minor int) bool {
+	var a, b int
+	if n, _ := fmt.Sscanf(version, "%d.%d", &a, &b); n < 2 {
+		return true
+	}
+	return a > major || a == major && b >= minor
+}
+
+// switches says whether the host changes what it serves.
+func (hp HostPlan) switches() bool {
+	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Act != Keep })
+}
+
+// Changes says whether the plan does anything at all.
+func (p Plan) Changes() bool { return len(p.Steps()) > 0 }
+
+// BootsProxy says whether any host needs the proxy's image.
+func (p Plan) BootsProxy() bool {
+	return slices.ContainsFunc(p.Hosts, func(hp HostPlan) bool { return hp.Proxy == ProxyBoot })
+}
+
+// Step is one line of a plan.
+type Step struct {
+	Host  string `json:"host"`
+	Act   string `json:"act"`
+	What  string `json:"what"`
+	Cause string `json:"cause"`
+}
+
+// Steps lists what the plan does, in the order of its phases: ship, prepare, switch, clean up.
+func (p Plan) Steps() []Step {
+	var steps []Step
+	for _, hp := range p.Hosts {
+		if hp.Ship != "" {
+			steps = append(steps, Step{hp.Host, "ship", "image " + p.Desired.Release.String(), hp.Ship})
+		}
+		if hp.Proxy != ProxyReady {
+			steps = append(steps, Step{hp.Host, string(hp.Proxy) + " proxy", ProxyName, "it does not run"})
+		}
+	}
+	for _, hp := range p.Hosts {
+		for _, s := range hp.Clear {
+			steps = append(steps, Step{hp.Host, "remove", s.Container.Name, s.Cause})
+		}
+		for _, u := range hp.Units {
+			if u.Act != Keep {
+				steps = append(steps, Step{hp.Host, string(u.Act), u.Role + " " + u.Release.String(), u.Cause})
+			}
+		}
+	}
+	for n, group := range p.Groups {
+		for _, i := range group {
+			for _, u := range p.Hosts[i].Units {
+				if u.Act != Keep {
+					steps = append(steps, Step{p.Hosts[i].Host, "switch", u.Role + " " + from(u.Previous) + u.Release.String(), groupName(n, len(p.Groups))})
+				}
+			}
+		}
+	}
+	for _, hp := range p.Hosts {
+		for _, d := range hp.Adopt {
+			steps = append(steps, Step{hp.Host, "adopt", d.Name, "the run that switched to it did not finish"})
+		}
+		for _, s := range hp.Stop {
+			steps = append(steps, Step{hp.Host, "stop", s.Container.Name, s.Cause})
+		}
+		for _, d := range hp.Prune {
+			steps = append(steps, Step{hp.Host, "prune", d.Name, fmt.Sprintf("beyond the %d to retain", p.Desired.Retain)})
+		}
+	}
+	return steps
+}
+
+// Text is the plan as people and tests read it: one step a line.
+func (p Plan) Text() string {
+	var b strings.Builder
+	for _, s := range p.Steps() {
+		fmt.Fprintf(&b, "%s: %s %s (%s)\n", s.Host, s.Act, s.What, s.Cause)
+	}
+	return b.String()
+}
+
+func from(d *Deployed) string {
+	if d == nil {
+		return ""
+	}
+	return d.Release.String() + " → "
+}
+
+func groupName(n, of int) string {
+	if of == 1 {
+		return "every host is ready"
+	}
+	return fmt.Sprintf("every host is ready; group %d of %d", n+1, of)
+}

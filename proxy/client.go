@@ -1,0 +1,150 @@
+package proxy
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+// Client controls one proxy, over connections that dial opens.
+type Client struct {
+	http  *http.Client
+	close func()
+}
+
+// maxControlConns: one for a call that waits (prepare, drain), one for the others.
+const maxControlConns = 2
+
+// NewClient returns a client that dials when first asked something. The context of dial bounds the dialling only.
+func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
+	t := &http.Transport{
+		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		MaxConnsPerHost: maxControlConns, MaxIdleConnsPerHost: maxControlConns, DisableCompression: true,
+	}
+	return &Client{http: &http.Client{Transport: t}, close: t.CloseIdleConnections}
+}
+
+// Close ends idle connections.
+func (c *Client) Close() { c.close() }
+
+// Status asks the proxy what it knows.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	var s Status
+	err := c.do(ctx, http.MethodGet, "status", nil, &s)
+	return s, err
+}
+
+// Prepare waits until the target is healthy and returns a token for Commit; on is told of each attempt. The error is an
+// *UnhealthyError when it did not become so in time. When ctx ends, the proxy stops waiting too.
+func (c *Client) Prepare(ctx context.Context, r PrepareRequest, on func(Attempt)) (token string, err error) {
+	resp, err := c.send(ctx, http.MethodPost, "prepare", r)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return "", readFailure(resp.Body)
+	}
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(nil, maxMessage)
+	for lines.Scan() {
+		var l prepareLine
+		if err := json.Unmarshal(lines.Bytes(), &l); err != nil {
+			return "", fmt.Errorf("prepare: %w", err)
+		}
+		switch {
+		case l.Failure != nil:
+			return "", l.Failure.error()
+		case l.Token != "":
+			return l.Token, nil
+		case l.Attempt != nil && on != nil:
+			on(*l.Attempt)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return "", fmt.Errorf("prepare: %w", err)
+	}
+	return "", errors.New("prepare: the proxy broke off its answer")
+}
+
+// Commit switches the service to the prepared target. *StaleError: another run has overtaken this one.
+func (c *Client) Commit(ctx context.Context, service, token string, generation int64) (Switched, error) {
+	var s Switched
+	err := c.do(ctx, http.MethodPost, "commit", call{Service: service, Token: token, Generation: generation}, &s)
+	return s, err
+}
+
+// Undo takes back this generation's commit; without one it does nothing.
+func (c *Client) Undo(ctx context.Context, service string, generation int64) error {
+	return c.do(ctx, http.MethodPost, "undo", call{Service: service, Generation: generation}, nil)
+}
+
+// Drain waits until no request is with a target that is no longer active. What still is at the timeout is ended:
+// event streams by their proper end, WebSockets by a close frame (1001).
+func (c *Client) Drain(ctx context.Context, service, targetID string, timeout time.Duration) (Drained, error) {
+	var d Drained
+	err := c.do(ctx, http.MethodPost, "drain", call{Service: service, Target: targetID, Timeout: timeout}, &d)
+	return d, err
+}
+
+// Remove takes a service away.
+func (c *Client) Remove(ctx context.Context, service string, generation int64) error {
+	return c.do(ctx, http.MethodPost, "remove", call{Service: service, Generation: generation}, nil)
+}
+
+func (c *Client) do(ctx context.Context, method, verb string, in, out any) error {
+	resp, err := c.send(ctx, method, verb, in)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return readFailure(resp.Body)
+	}
+	body := io.LimitReader(resp.Body, maxMessage)
+	if out != nil {
+		if err := json.NewDecoder(body).Decode(out); err != nil {
+			return fmt.Errorf("%s: %w", verb, err)
+		}
+	}
+	_, err = io.Copy(io.Discard, body) // to its end, or the connection cannot be used again
+	return err
+}
+
+func (c *Client) send(ctx context.Context, method, verb string, in any) (*http.Response, error) {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", verb, err)
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://proxy/v1/"+verb, body)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", verb, err)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		return nil, fmt.Errorf("ask the proxy: %w", err)
+	}
+	return resp, nil
+}
+
+func readFailure(r io.Reader) error {
+	var f failure
+	if err := json.NewDecoder(io.LimitReader(r, maxMessage)).Decode(&f); err != nil {
+		return fmt.Errorf("the proxy refused, and its reason cannot be read: %w", err)
+	}
+	return f.error()
+}

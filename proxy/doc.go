@@ -1,0 +1,14 @@
+// Package proxy is the gate in front of the app containers of a host, and the client that controls it.
+//
+// Words. A service is a set of routes (host names and a path prefix) with one active target. A target is one
+// container's address. Prepare adds a target and answers when it is healthy; commit makes it the active one, and what
+// was active the previous one; undo swaps back; drain waits until a target that is no longer active has no request in
+// flight. A generation is the fencing number of the run that asks: a lower one than a service has seen is stale, and
+// refused.
+//
+// A request claims its target when it is routed and keeps it to its end. Routing reads one immutable snapshot, so
+// a switch is one pointer's change: no request sees half of it, and none waits for it.
+//
+// State is one file per service, replaced atomically and synced before a commit is acknowledged. A service whose file
+// cannot be read does not serve, and says so; all others do.
+package proxy

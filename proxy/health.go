@@ -1,0 +1,193 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Attempt is one health check and what came of it.
+type Attempt struct {
+	Time     time.Time `json:"time"`
+	Healthy  bool      `json:"healthy"`
+	Status   int       `json:"status,omitempty"`   // 0 = no answer
+	Location string    `json:"location,omitempty"` // of a redirect
+	Body     string    `json:"body,omitempty"`     // head of the body, cleaned
+	Error    string    `json:"error,omitempty"`    // why there was no answer
+}
+
+func (a Attempt) String() string {
+	switch {
+	case a.Error != "":
+		return a.Error
+	case a.Location != "":
+		return fmt.Sprintf("answered %d, Location: %s", a.Status, a.Location)
+	case a.Body != "" && !a.Healthy:
+		return fmt.Sprintf("answered %d: %s", a.Status, a.Body)
+	}
+	return fmt.Sprintf("answered %d", a.Status)
+}
+
+// UnhealthyError is a target that did not become healthy in time, with the last things it answered.
+type UnhealthyError struct {
+	Target   Target        `json:"target"`
+	After    time.Duration `json:"after"`
+	Path     string        `json:"path"`
+	Attempts []Attempt     `json:"attempts"` // the last few, oldest first
+}
+
+func (e *UnhealthyError) Error() string {
+	last := "was never checked"
+	if n := len(e.Attempts); n > 0 {
+		last = e.Attempts[n-1].String()
+	}
+	return fmt.Sprintf("not healthy within %s: GET %s on %s: %s", e.After, e.Path, e.Target.Address, last)
+}
+
+// Hint says what usually is the matter.
+func (e *UnhealthyError) Hint() string {
+	if len(e.Attempts) == 0 {
+		return ""
+	}
+	switch last := e.Attempts[len(e.Attempts)-1]; {
+	case last.Location != "":
+		return "a health check must answer 2xx itself: exempt " + e.Path + " from redirects, or set proxy.healthcheck.path"
+	case strings.Contains(last.Error, "refused"):
+		return "nothing listens there: does the app listen on proxy.app_port, and on 0.0.0.0 rather than 127.0.0.1? Does it need longer than proxy.deploy_timeout?"
+	case last.Status == http.StatusNotFound:
+		return "set proxy.healthcheck.path to a page that the app has"
+	case last.Error != "":
+		return "does the app need longer than proxy.healthcheck.timeout to answer?"
+	}
+	return "the app says that it is not well: see its log"
+}
+
+const (
+	maxAttempts = 5
+	firstPoll   = 10 * time.Millisecond
+)
+
+// checker asks targets how they are. It follows no redirect and knows no HTTP_PROXY.
+type checker struct{ client *http.Client }
+
+func newChecker() checker {
+	return checker{&http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxResponseHeaderBytes: maxHeaderBytes},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// check asks once.
+func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
+	a := Attempt{Time: time.Now().UTC()}
+	ctx, stop := context.WithTimeout(ctx, time.Duration(s.Health.Timeout))
+	defer stop()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Address+s.Health.Path, nil)
+	if err != nil {
+		a.Error = printable(err.Error(), 200)
+		return a
+	}
+	req.Header.Set("User-Agent", "ship-proxy health check")
+	switch {
+	case s.Health.Host != "":
+		req.Host = s.Health.Host
+	case len(s.Hosts) > 0 && !strings.HasPrefix(s.Hosts[0], "*"):
+		req.Host = s.Hosts[0]
+	}
+	resp, err := c.client.Do(req)
+	if err != nil {
+		a.Error = printable(reason(err, time.Duration(s.Health.Timeout)), 200)
+		return a
+	}
+	defer resp.Body.Close()
+	head, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // the status decides; the body only explains
+	a.Status, a.Healthy = resp.StatusCode, resp.StatusCode/100 == 2
+	if resp.StatusCode/100 == 3 {
+		a.Location = printable(resp.Header.Get("Location"), 200)
+	}
+	a.Body = printable(string(head), 200)
+	return a
+}
+
+func reason(err error, limit time.Duration) string {
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("no answer within %s", limit)
+	case errors.As(err, &op):
+		return op.Op + ": " + op.Err.Error()
+	}
+	return err.Error()
+}
+
+// await asks until the target was healthy as often in a row as the service wants, soon at first and then at its interval.
+func (c checker) await(ctx context.Context, t Target, s Service, on func(Attempt)) error {
+	start, pause, row := time.Now(), firstPoll, 0
+	var last []Attempt
+	for {
+		a := c.check(ctx, t, s)
+		if ctx.Err() == nil {
+			if last = append(last, a); len(last) > maxAttempts {
+				last = last[1:]
+			}
+			on(a)
+		}
+		if row++; !a.Healthy {
+			row = 0
+		}
+		if row >= s.Health.Successes {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return &UnhealthyError{Target: t, After: time.Since(start).Round(100 * time.Millisecond), Path: s.Health.Path, Attempts: last}
+			}
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(pause*3/2, time.Duration(s.Health.Interval))
+	}
+}
+
+// watch goes on asking for as long as the target may serve.
+func (c checker) watch(ctx context.Context, u *upstream, s Service) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(time.Duration(s.Health.Interval)):
+		}
+		a := c.check(ctx, u.Target, s)
+		if ctx.Err() == nil {
+			u.health.Store(&a)
+			u.healthy.Store(a.Healthy)
+		}
+	}
+}
+
+// printable is foreign text, bounded, on one line, without what acts on a terminal.
+func printable(s string, limit int) string {
+	if len(s) > 4*limit {
+		s = s[:4*limit]
+	}
+	s = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		switch {
+		case unicode.IsSpace(r):
+			return ' '
+		case r == unicode.ReplacementChar || !unicode.IsPrint(r):
+			return -1
+		}
+		return r
+	}, s)), " ")
+	if r := []rune(s); len(r) > limit {
+		s = string(r[:limit])
+	}
+	return s
+}

@@ -1,0 +1,146 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// maxMessage bounds a control message in either direction, in bytes.
+const maxMessage = 1 << 20
+
+// PrepareRequest asks for a target to be made ready for a service.
+type PrepareRequest struct {
+	Service    Service       `json:"service"`
+	Target     Target        `json:"target"`
+	Generation int64         `json:"generation"`
+	Timeout    time.Duration `json:"timeout_ns"` // to become healthy
+}
+
+// Switched is what a commit did.
+type Switched struct {
+	Previous *Target `json:"previous"` // nil: there was none
+}
+
+// call is what all other control messages carry.
+type call struct {
+	Service    string        `json:"service"`
+	Token      string        `json:"token,omitempty"`
+	Target     string        `json:"target,omitempty"`
+	Generation int64         `json:"generation,omitempty"`
+	Timeout    time.Duration `json:"timeout_ns,omitempty"`
+}
+
+// prepareLine is one line of the answer to prepare: attempts, and then a token or a failure.
+type prepareLine struct {
+	Attempt *Attempt `json:"attempt,omitempty"`
+	Token   string   `json:"token,omitempty"`
+	Failure *failure `json:"failure,omitempty"`
+}
+
+// failure is an error on its way to the client.
+type failure struct {
+	Message   string          `json:"message"`
+	Stale     *StaleError     `json:"stale,omitempty"`
+	Unhealthy *UnhealthyError `json:"unhealthy,omitempty"`
+	Refused   bool            `json:"refused,omitempty"`
+}
+
+func newFailure(err error) *failure {
+	f := &failure{Message: printable(err.Error(), 500)}
+	var refused *refusedError
+	errors.As(err, &f.Stale)
+	errors.As(err, &f.Unhealthy)
+	f.Refused = errors.As(err, &refused)
+	return f
+}
+
+func (f *failure) error() error {
+	switch {
+	case f.Stale != nil:
+		return f.Stale
+	case f.Unhealthy != nil:
+		return f.Unhealthy
+	}
+	return &refusedError{errors.New(f.Message)}
+}
+
+// control is the private side: it answers on the control socket.
+type control struct{ m *manager }
+
+func (c control) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.m.status(), nil) })
+	mux.HandleFunc("POST /v1/prepare", c.prepare)
+	c.on(mux, "commit", func(ctx context.Context, a call) (any, error) {
+		return c.m.commit(ctx, a.Service, a.Token, a.Generation)
+	})
+	c.on(mux, "undo", func(_ context.Context, a call) (any, error) {
+		return struct{}{}, c.m.undo(a.Service, a.Generation)
+	})
+	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
+		return c.m.drain(ctx, a.Service, a.Target, min(max(a.Timeout, 0), time.Hour))
+	})
+	c.on(mux, "remove", func(_ context.Context, a call) (any, error) {
+		return struct{}{}, c.m.remove(a.Service, a.Generation)
+	})
+	return mux
+}
+
+func (c control) on(mux *http.ServeMux, verb string, do func(context.Context, call) (any, error)) {
+	mux.HandleFunc("POST /v1/"+verb, func(w http.ResponseWriter, r *http.Request) {
+		var a call
+		if err := readMessage(r.Body, &a); err != nil {
+			answer(w, nil, err)
+			return
+		}
+		v, err := do(r.Context(), a)
+		answer(w, v, err)
+	})
+}
+
+// prepare tells each attempt as it is made, so that a person sees what the deploy waits for.
+func (c control) prepare(w http.ResponseWriter, r *http.Request) {
+	var req PrepareRequest
+	if err := readMessage(r.Body, &req); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	enc, flush := json.NewEncoder(w), http.NewResponseController(w)
+	send := func(l prepareLine) {
+		// A caller that is gone ends the request's context, and with it the waiting.
+		_ = enc.Encode(l)
+		_ = flush.Flush()
+	}
+	send(prepareLine{})
+	token, err := c.m.prepare(r.Context(), req, func(a Attempt) { send(prepareLine{Attempt: &a}) })
+	if err != nil {
+		send(prepareLine{Failure: newFailure(err)})
+		return
+	}
+	send(prepareLine{Token: token})
+}
+
+func readMessage(r io.Reader, v any) error {
+	dec := json.NewDecoder(io.LimitReader(r, maxMessage))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(v); err != nil {
+		return &refusedError{fmt.Errorf("control message: %w", err)}
+	}
+	return nil
+}
+
+func answer(w http.ResponseWriter, v any, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	if err != nil {
+		w.WriteHeader(http.StatusConflict)
+		v = newFailure(err)
+	}
+	_ = json.NewEncoder(w).Encode(v) // the caller may be gone; it will ask again
+}

@@ -1,0 +1,69 @@
+package proxy
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"sync/atomic"
+)
+
+// live is a service as requests meet it. The snapshot names it; its target can be swapped while requests look.
+type live struct {
+	Service
+	target atomic.Pointer[upstream] // nil: the service has none
+}
+
+// routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for
+// every host.
+type routes map[string][]*live
+
+func newRoutes(services []*live) routes {
+	r := routes{}
+	for _, s := range services {
+		hosts := s.Hosts
+		if len(hosts) == 0 {
+			hosts = []string{""}
+		}
+		for _, h := range hosts {
+			r[h] = append(r[h], s)
+		}
+	}
+	for _, list := range r {
+		slices.SortFunc(list, func(a, b *live) int {
+			return cmp.Or(cmp.Compare(len(b.PathPrefix), len(a.PathPrefix)), cmp.Compare(a.Name, b.Name))
+		})
+	}
+	return r
+}
+
+// find returns the service for a normalised host and a path: the exact host first, then its wildcard, then the
+// services of every host; nil if none.
+func (r routes) find(host, path string) *live {
+	if s := match(r[host], path); s != nil {
+		return s
+	}
+	if _, rest, ok := strings.Cut(host, "."); ok {
+		if s := match(r["*."+rest], path); s != nil {
+			return s
+		}
+	}
+	return match(r[""], path)
+}
+
+func match(list []*live, path string) *live {
+	for _, s := range list {
+		if underPrefix(path, s.PathPrefix) {
+			return s
+		}
+	}
+	return nil
+}
+
+// underPrefix is true on segment borders only: /api covers /api and /api/x, not /apix.
+func underPrefix(path, prefix string) bool {
+	if prefix == "/" {
+		return true
+	}
+	rest, ok := strings.CutPrefix(path, prefix)
+	return ok && (rest == "" || rest[0] == '/')
+}

@@ -1,0 +1,134 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Duration is a time.Duration that reads and writes as text ("30s") in JSON.
+type Duration time.Duration
+
+// MarshalText writes "30s".
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what time.ParseDuration reads.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}
+
+// Service is a set of routes and how their requests are handled.
+type Service struct {
+	Name            string      `json:"name"`
+	Hosts           []string    `json:"hosts,omitempty"` // names in the Host header; "*.example.com" stands for one label; none: every name
+	PathPrefix      string      `json:"path_prefix"`     // "/" or "/api": matches on segment borders
+	StripPrefix     bool        `json:"strip_prefix,omitempty"`
+	Health          HealthCheck `json:"health"`
+	DrainTimeout    Duration    `json:"drain_timeout,omitempty"`
+	ResponseTimeout Duration    `json:"response_timeout,omitempty"` // until the head of an answer; 0 = 60 s
+	MaxRequestBody  int64       `json:"max_request_body,omitempty"` // bytes; 0 = no limit
+}
+
+// HealthCheck is a GET that a healthy target answers with 2xx. Redirects are not followed: they are not healthy.
+type HealthCheck struct {
+	Path      string   `json:"path"`           // "/up"
+	Host      string   `json:"host,omitempty"` // Host header; "" = the service's first host
+	Interval  Duration `json:"interval,omitempty"`
+	Timeout   Duration `json:"timeout,omitempty"`   // of one check
+	Successes int      `json:"successes,omitempty"` // in a row, to be healthy
+}
+
+// Target is one container.
+type Target struct {
+	ID      string `json:"id"`
+	Address string `json:"address"` // ip:port
+	Release string `json:"release,omitempty"`
+}
+
+// Limits of what control messages may carry.
+const (
+	maxName  = 128
+	maxHosts = 100
+)
+
+// withDefaults fills in what was left out, and checks the rest.
+func (s Service) withDefaults() (Service, error) {
+	if s.Name == "" || len(s.Name) > maxName || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+		return s, fmt.Errorf("service name %.80q: want lower case letters, digits, _ and -", s.Name)
+	}
+	if len(s.Hosts) > maxHosts {
+		return s, fmt.Errorf("service %s has %d hosts, at most %d are allowed", s.Name, len(s.Hosts), maxHosts)
+	}
+	hosts := make([]string, len(s.Hosts))
+	for i, h := range s.Hosts {
+		hosts[i] = normalHost(h)
+		if hosts[i] == "" {
+			return s, fmt.Errorf("service %s: host %.80q is no host name", s.Name, h)
+		}
+	}
+	s.Hosts = hosts
+	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
+	if s.Health.Path == "" {
+		s.Health.Path = "/up"
+	}
+	if !strings.HasPrefix(s.Health.Path, "/") {
+		return s, fmt.Errorf("service %s: health path %.80q does not begin with /", s.Name, s.Health.Path)
+	}
+	orDefault := func(d *Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = Duration(v)
+		}
+	}
+	orDefault(&s.Health.Interval, time.Second)
+	orDefault(&s.Health.Timeout, 5*time.Second)
+	orDefault(&s.DrainTimeout, 30*time.Second)
+	orDefault(&s.ResponseTimeout, 60*time.Second)
+	s.Health.Successes = max(1, min(s.Health.Successes, 100))
+	return s, nil
+}
+
+// Conflicts names a route that both services want, if there is one.
+func (s Service) Conflicts(other Service) (route string, yes bool) {
+	a, errA := s.withDefaults()
+	b, errB := other.withDefaults()
+	if errA != nil || errB != nil || a.PathPrefix != b.PathPrefix {
+		return "", false
+	}
+	if len(a.Hosts) == 0 && len(b.Hosts) == 0 {
+		return "*" + a.PathPrefix, true
+	}
+	for _, h := range a.Hosts {
+		if slices.Contains(b.Hosts, h) {
+			return h + a.PathPrefix, true
+		}
+	}
+	return "", false
+}
+
+func (t Target) check() error {
+	if t.ID == "" || len(t.ID) > maxName {
+		return errors.New("the target has no ID")
+	}
+	if _, err := netip.ParseAddrPort(t.Address); err != nil {
+		return fmt.Errorf("target address %.80q: want ip:port", t.Address)
+	}
+	return nil
+}
+
+// normalHost is a Host header's name as it is compared: lower case, without port and trailing dot. "" = no name.
+func normalHost(s string) string {
+	if h, _, err := net.SplitHostPort(s); err == nil {
+		s = h
+	}
+	s = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), ".")
+	if len(s) > 253 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/\\@?#[]", r) }) {
+		return ""
+	}
+	return strings.ToLower(s)
+}

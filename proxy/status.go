@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"slices"
+	"strings"
+)
+
+// Status is all that a proxy knows of itself.
+type Status struct {
+	Version  string            `json:"version"`
+	Services []ServiceStatus   `json:"services"`
+	Bad      map[string]string `json:"bad,omitempty"` // services that do not serve, for their state cannot be read
+}
+
+// ServiceStatus is one service.
+type ServiceStatus struct {
+	Service
+	Generation int64          `json:"generation"`
+	Active     *TargetStatus  `json:"active"` // nil: none
+	Previous   *Target        `json:"previous,omitempty"`
+	Draining   []TargetStatus `json:"draining,omitempty"`
+}
+
+// TargetStatus is one target.
+type TargetStatus struct {
+	Target
+	Health   string `json:"health"` // healthy, unhealthy, unknown (not asked yet)
+	Last     string `json:"last,omitempty"`
+	InFlight int    `json:"in_flight"`
+}
+
+func (m *manager) status() Status {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	st := Status{Version: m.version, Services: []ServiceStatus{}}
+	for name, err := range m.bad {
+		if st.Bad == nil {
+			st.Bad = map[string]string{}
+		}
+		st.Bad[name] = printable(err.Error(), 200)
+	}
+	for _, s := range m.services {
+		if s.live == nil {
+			continue
+		}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.active.status()}
+		if s.record.Previous != nil {
+			v.Previous = &s.record.Previous.Target
+		}
+		for _, u := range s.draining {
+			v.Draining = append(v.Draining, *u.status())
+		}
+		st.Services = append(st.Services, v)
+	}
+	slices.SortFunc(st.Services, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
+	return st
+}
+
+func (u *upstream) status() *TargetStatus {
+	t := &TargetStatus{Target: u.Target, Health: "unknown", InFlight: int(u.inFlight.Load())}
+	if a := u.health.Load(); a != nil {
+		t.Health, t.Last = "unhealthy", a.String()
+		if a.Healthy {
+			t.Health = "healthy"
+		}
+	}
+	return t
+}
