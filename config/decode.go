@@ -1,8 +1,10 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -11,6 +13,7 @@ import (
 // decoder turns nodes into values. It goes on after a mistake, so that all are found.
 type decoder struct {
 	*report
+	home string // of the user, for ~; "" = not known
 }
 
 // read takes the value of one key; path is where it stands.
@@ -142,6 +145,44 @@ func (d decoder) lines(to *[]string, check func(string) error) read {
 		}
 		*to = all
 	}
+}
+
+// filePath reads the name of a file of the controller. A ~ is the user's home, as everywhere else.
+func (d decoder) filePath(to *string) read {
+	return func(n *node, path string) {
+		s := ""
+		d.text(&s, d.checkHome)(n, path)
+		*to = d.atHome(s)
+	}
+}
+
+// filePaths reads a list of them.
+func (d decoder) filePaths(to *[]string) read {
+	return func(n *node, path string) {
+		d.lines(to, d.checkHome)(n, path)
+		for i, s := range *to {
+			(*to)[i] = d.atHome(s)
+		}
+	}
+}
+
+func (d decoder) checkHome(s string) error {
+	switch {
+	case !strings.HasPrefix(s, "~"):
+		return nil
+	case !strings.HasPrefix(s, "~/"):
+		return errors.New("only ~/ is known, not the homes of others")
+	case d.home == "":
+		return errors.New("where ~ is, is not known: HOME is not set")
+	}
+	return nil
+}
+
+func (d decoder) atHome(s string) string {
+	if rest, ok := strings.CutPrefix(s, "~/"); ok {
+		return filepath.Join(d.home, rest)
+	}
+	return s
 }
 
 func index(path string, i int) string { return fmt.Sprintf("%s[%d]", path, i) }

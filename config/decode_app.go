@@ -22,7 +22,7 @@ func (d decoder) app(root *node, path string) *App {
 		"volumes":      d.volumes(&base.volumes),
 		"labels":       d.labels(&base.labels),
 		"stop_timeout": d.duration(&base.stopTimeout, 0),
-		"secrets_path": d.text(&secrets, nil),
+		"secrets_path": d.filePath(&secrets),
 	})
 	a.SecretFiles = []string{secrets}
 	for _, key := range []string{"service", "image", "servers"} {
@@ -44,7 +44,7 @@ func (d decoder) ssh(n *node, path string) SSH {
 		"port":      d.port(&s.Port),
 		"jump":      d.text(&s.Jump, checkJump),
 		"config":    d.sshConfig(&s.Config),
-		"keys":      d.lines(&s.Keys, nil),
+		"keys":      d.filePaths(&s.Keys),
 		"host_keys": d.hostKeys(&s.HostKeys),
 	})
 	return s
@@ -77,7 +77,7 @@ func (d decoder) sshConfig(to *string) read {
 			}
 			return
 		}
-		d.text(to, nil)(n, path)
+		d.filePath(to)(n, path)
 	}
 }
 

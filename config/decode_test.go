@@ -79,10 +79,24 @@ func TestDurations(t *testing.T) {
 }
 
 func TestSSHConfig(t *testing.T) {
-	for in, want := range map[string]string{"~/.ssh/config": "~/.ssh/config", "none": "none", "false": "none", "true": "", "~": ""} {
+	for in, want := range map[string]string{"~/.ssh/config": "/home/ann/.ssh/config", "etc/ssh": "etc/ssh", "none": "none", "false": "none", "true": "", "~": ""} {
 		if app := mustLoad(t, head+"ssh: { config: "+in+" }\n"); app.SSH.Config != want {
 			t.Errorf("%s: got %q, want %q", in, app.SSH.Config, want)
 		}
+	}
+}
+
+func TestHome(t *testing.T) {
+	app := mustLoad(t, head+"secrets_path: ~/secrets\nssh: { keys: [~/a, b] }\n")
+	if app.SecretFiles[0] != "/home/ann/secrets" || !slices.Equal(app.SSH.Keys, []string{"/home/ann/a", "b"}) {
+		t.Errorf("got %q, %q", app.SecretFiles, app.SSH.Keys)
+	}
+	if _, err := load(t, head+"secrets_path: ~bob/secrets\n"); !errors.As(err, new(Errors)) {
+		t.Errorf("somebody else's home: %v", err)
+	}
+	text := func(string) ([]byte, error) { return []byte(head + "secrets_path: ~/secrets\n"), nil }
+	if _, err := Load("ship.yaml", LoadOptions{ReadFile: text}); !errors.As(err, new(Errors)) {
+		t.Errorf("no home: %v", err)
 	}
 }
 

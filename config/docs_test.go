@@ -10,6 +10,9 @@ import (
 	"testing"
 )
 
+// home is an environment that has nothing else.
+func home(name string) (string, bool) { return "/home/ann", name == "HOME" }
+
 // TestDocs loads every YAML snippet of the reference: alone if it is a whole file, else together with what it lacks.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../docs/config.md")
@@ -31,7 +34,7 @@ func TestDocs(t *testing.T) {
 				base += key + "\n"
 			}
 		}
-		o := LoadOptions{ReadFile: func(path string) ([]byte, error) {
+		o := LoadOptions{Getenv: home, ReadFile: func(path string) ([]byte, error) {
 			switch path {
 			case "ship.yaml":
 				return []byte(base), nil
@@ -73,7 +76,7 @@ func TestDocsAreComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	app, err := Load(filepath.Join(testdata, "good/full.yaml"), LoadOptions{})
+	app, err := Load(filepath.Join(testdata, "good/full.yaml"), LoadOptions{Getenv: home})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -80,6 +80,9 @@ func (x *expander) variable(body string, depth int) (string, error) {
 	if x.lookup != nil {
 		value, set = x.lookup(name)
 	}
+	if !set {
+		value = ""
+	}
 	switch {
 	case operator == "" && !set:
 		return "", fmt.Errorf("variable %s is not set", name)

@@ -18,7 +18,7 @@ const maxFile = 1 << 20
 // LoadOptions are what Load needs beside the file.
 type LoadOptions struct {
 	Destination string                            // "" = only the file itself
-	Getenv      func(string) (string, bool)       // for ${...}; nil = nothing is set
+	Getenv      func(string) (string, bool)       // for ${...}, and HOME for ~/; nil = nothing is set
 	ReadFile    func(path string) ([]byte, error) // nil = from the disk, at most 1 MiB
 }
 
@@ -63,7 +63,11 @@ func Load(path string, o LoadOptions) (*App, error) {
 	}
 	var app *App
 	if root != nil {
-		app = decoder{r}.app(root, path)
+		home := ""
+		if o.Getenv != nil {
+			home, _ = o.Getenv("HOME")
+		}
+		app = decoder{r, home}.app(root, path)
 		app.Destination, app.Files, app.Origins = o.Destination, files, origins(root, "", nil)
 		app.SecretFiles = secretFiles(app.SecretFiles[0], o.Destination)
 	}

@@ -19,7 +19,7 @@ const testdata = "../testdata/config"
 
 // getenv is an environment for tests. TOKEN's value must never be seen in a message.
 func getenv(name string) (string, bool) {
-	env := map[string]string{"VERSION": "v7", "TOKEN": "hunter2", "PORT": "3000", "EMPTY": "", "STRIP": "true"}
+	env := map[string]string{"VERSION": "v7", "TOKEN": "hunter2", "PORT": "3000", "EMPTY": "", "STRIP": "true", "HOME": "/home/ann"}
 	v, ok := env[name]
 	return v, ok
 }
@@ -75,8 +75,8 @@ func TestLoadFull(t *testing.T) {
 			{Name: "api", Hosts: []string{"web-1"}, Proxy: &api, Env: Env{clear, secret}, DeployTimeout: 90 * time.Second,
 				StopTimeout: 15 * time.Second, Volumes: []string{data}, Labels: labels},
 		},
-		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "~/.ssh/config",
-			Keys: []string{"~/.ssh/deploy", "~/.ssh/deploy-old"}, HostKeys: map[string]string{"web-1": key}},
+		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "/home/ann/.ssh/config",
+			Keys: []string{"/home/ann/.ssh/deploy", "/home/ann/.ssh/deploy-old"}, HostKeys: map[string]string{"web-1": key}},
 		Proxy: ProxyRun{HTTPPort: 8080}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
 		SecretFiles: []string{".ship/secrets"}, Files: []string{filepath.Join(testdata, "good/full.yaml")},
 	}
