@@ -147,9 +147,11 @@ func (s *graphSource) setImage(config []byte) error {
 		return err
 	}
 	s.img = &Image{Config: config, Platform: c.platform(), local: true, open: s.open, again: s.again}
-	for _, d := range c.RootFS.DiffIDs {
-		blob := Blob{Digest: Digest(d), Size: -1}
-		if s.overlay == nil {
+	for i, d := range c.RootFS.DiffIDs {
+		var blob Blob
+		if s.overlay != nil {
+			blob = Blob{Digest: Digest(d), Size: -1, Estimate: s.overlay.layers[i].size}
+		} else {
 			blob = s.cachedBlob(d)
 		}
 		s.img.Layers = append(s.img.Layers, Layer{DiffID: d, Blob: blob})

@@ -258,6 +258,9 @@ func testSource(t *testing.T, e *realEngine, z Compression) {
 	for _, name := range []string{"source:v1", string(mustID(t, e, "source:v1"))} {
 		img, told := e.open(t, name, t.TempDir())
 		wantImage(t, img, s)
+		if n := img.Layers[0].Blob.Roughly(); n < 75*200<<10/100 || n > 210<<10 {
+			t.Errorf("the first layer is about %d bytes", n)
+		}
 		if len(*told) != 1 || !strings.Contains((*told)[0], "single layers") {
 			t.Errorf("told %q", *told)
 		}

@@ -38,8 +38,17 @@ func (p Platform) String() string {
 type Blob struct {
 	Digest      Digest
 	Size        int64 // bytes
+	Estimate    int64 // bytes, where Size is -1; 0 = no idea
 	Compression Compression
 	MediaType   string // OCI or Docker media type; "" = derive from Compression
+}
+
+// Roughly is the blob's size in bytes for plans and progress, estimated if it is not known; 0 = no idea.
+func (b Blob) Roughly() int64 {
+	if b.Size >= 0 {
+		return b.Size
+	}
+	return b.Estimate
 }
 
 // Layer of an image, bottom first. Blob is how the source stores it.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/vbatts/tar-split/tar/storage"
@@ -25,6 +26,7 @@ type overlayLayer struct {
 	diffID DiffID
 	split  string // file: all of the layer's tar but the content of its files
 	files  string // folder: the layer unpacked
+	size   int64  // bytes in its files, as the engine recorded it; 0 = not known
 }
 
 // openOverlay finds the image with that config, if every layer of it looks readable.
@@ -70,6 +72,10 @@ func findOverlayLayer(root, db string, d DiffID) (overlayLayer, error) {
 		return overlayLayer{}, fmt.Errorf("layer %s: the engine's records do not fit", d.Short())
 	}
 	l := overlayLayer{diffID: d, split: filepath.Join(db, "tar-split.json.gz"), files: filepath.Join(root, "overlay2", folder, "diff")}
+	if size, err := readWord(filepath.Join(db, "size")); err == nil {
+		l.size, _ = strconv.ParseInt(size, 10, 64) // 0 if it is no number
+		l.size = max(l.size, 0)
+	}
 	for _, name := range []string{l.split, l.files} {
 		f, err := os.Open(name) // may we?
 		if err != nil {

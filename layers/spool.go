@@ -261,7 +261,7 @@ func (s *Spool) reader(ctx context.Context, img *Image, i int) (io.ReadCloser, e
 		return nil, err
 	}
 	l := img.Layers[i]
-	e := event.Event{Type: event.Progress, Phase: "read", Item: l.DiffID.Short(), Total: max(l.Blob.Size, 0)}
+	e := event.Event{Type: event.Progress, Phase: "read", Item: l.DiffID.Short(), Total: l.Blob.Roughly()}
 	return &watchedReader{ReadCloser: r, ctx: ctx, emit: s.emit, event: e}, nil
 }
 

@@ -11,17 +11,17 @@ const (
 // sendSize estimates a layer's size on the wire, in bytes; 0 = no idea.
 func sendSize(b layers.Blob) int64 {
 	if b.Compression == layers.Plain {
-		return max(b.Size, 0) / packFactor
+		return b.Roughly() / packFactor
 	}
-	return max(b.Size, 0)
+	return b.Roughly()
 }
 
 // plainSize estimates a layer's size unpacked, in bytes; 0 = no idea.
 func plainSize(b layers.Blob) int64 {
 	if b.Compression == layers.Plain {
-		return max(b.Size, 0)
+		return b.Roughly()
 	}
-	return max(b.Size, 0) * unpackFactor
+	return b.Roughly() * unpackFactor
 }
 
 // diskNeed estimates the most space that the loads take at one time. A containerd store keeps the blobs beside what

@@ -91,10 +91,10 @@ func group(img *layers.Image, missing []int) []Load {
 
 // weight of a layer in a load. Of layers whose size is not known, two make a load: they may be large.
 func weight(b layers.Blob) int64 {
-	if b.Size < 0 {
+	if b.Size < 0 && b.Estimate == 0 {
 		return smallLoad / 2
 	}
-	return b.Size
+	return b.Roughly()
 }
 
 func (h HostPlan) refuse(diskFactor float64) *PreflightError {
