@@ -3,10 +3,12 @@ package config
 import (
 	"encoding/base64"
 	"errors"
-	"fmt"
+	"path"
 	"strings"
 	"unicode"
 )
+
+const alphanumeric = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 // checkName is for what becomes part of container and file names: services, roles, destinations.
 func checkName(s string) error {
@@ -57,7 +59,7 @@ func checkDomain(s string) error {
 		return hinted{"not a host name", "without a port"}
 	}
 	for label := range strings.SplitSeq(name, ".") {
-		if label == "" || strings.Trim(label, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") != "" || len(label) > 63 {
+		if label == "" || strings.Trim(label, alphanumeric+"-_") != "" || len(label) > 63 {
 			return hinted{"not a host name", "letters, digits and -, as in shop.example.com; other scripts as xn--..."}
 		}
 	}
@@ -76,7 +78,7 @@ func checkURLPath(s string) error {
 }
 
 func checkPrefix(s string) error {
-	if strings.ContainsAny(s, "?*") || strings.Contains(s, "//") || strings.Contains(s+"/", "/../") || strings.Contains(s+"/", "/./") {
+	if strings.ContainsAny(s, "?*") || s != "/" && path.Clean(s) != strings.TrimSuffix(s, "/") {
 		return errors.New("a prefix is a plain path, as in /api")
 	}
 	return checkURLPath(s)
@@ -110,7 +112,7 @@ func checkHostKey(s string) error {
 
 // checkVariable is for names in an environment. Engines take more than shells do; = and NUL are what none takes.
 func checkVariable(s string) error {
-	if s == "" || strings.ContainsAny(s, "=\x00") || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsFunc(s, controls) {
+	if !isKey(s) {
 		return errors.New("not a name of a variable")
 	}
 	switch s {
@@ -120,55 +122,18 @@ func checkVariable(s string) error {
 	return nil
 }
 
+// isKey says whether s can stand before a = in an environment or a label.
+func isKey(s string) bool {
+	bad := func(r rune) bool { return r == '=' || unicode.IsSpace(r) || controls(r) }
+	return s != "" && !strings.ContainsFunc(s, bad)
+}
+
 func checkLabel(s string) error {
 	switch {
-	case s == "" || strings.ContainsAny(s, "=\x00") || strings.ContainsFunc(s, unicode.IsSpace) || strings.ContainsFunc(s, controls):
+	case !isKey(s):
 		return errors.New("not a name of a label")
 	case strings.HasPrefix(s, "ship."):
 		return errors.New("labels that begin with ship. are ship's own")
 	}
 	return nil
-}
-
-// Volume is a mount: a directory or file of the host, or a volume of the engine by its name.
-type Volume struct {
-	Source   string // an absolute path or a volume's name
-	Target   string // an absolute path in the container
-	ReadOnly bool
-}
-
-// Named says whether Source is a volume of the engine.
-func (v Volume) Named() bool { return !strings.HasPrefix(v.Source, "/") }
-
-// ParseVolume reads SOURCE:TARGET[:ro|rw], the common part of docker run --volume.
-func ParseVolume(s string) (Volume, error) {
-	parts := strings.Split(s, ":")
-	if len(parts) < 2 || len(parts) > 3 {
-		return Volume{}, hinted{"not a volume", "SOURCE:TARGET or SOURCE:TARGET:ro"}
-	}
-	v := Volume{Source: parts[0], Target: parts[1]}
-	if len(parts) == 3 {
-		switch parts[2] {
-		case "ro":
-			v.ReadOnly = true
-		case "rw":
-		default:
-			return Volume{}, fmt.Errorf("option %s: only ro and rw are known", clip(parts[2]))
-		}
-	}
-	switch {
-	case !strings.HasPrefix(v.Target, "/") || v.Target == "/":
-		return Volume{}, errors.New("the target is not an absolute path in the container")
-	case !v.Named():
-	case strings.HasPrefix(v.Source, ".") || strings.HasPrefix(v.Source, "~"):
-		return Volume{}, hinted{"the source is neither an absolute path nor a volume's name", "relative to what on the host is not known: write the whole path"}
-	case len(v.Source) < 2 || strings.Trim(v.Source, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") != "" || strings.ContainsAny(v.Source[:1], "_.-"):
-		return Volume{}, errors.New("the source is neither an absolute path nor a volume's name")
-	}
-	return v, nil
-}
-
-func checkVolume(s string) error {
-	_, err := ParseVolume(s)
-	return err
 }
