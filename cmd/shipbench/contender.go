@@ -31,7 +31,7 @@ func contenders() []contender {
 	}
 	return []contender{
 		{"ship, from the engine", ship("docker-daemon:" + repository), plain},
-		{"ship, from an OCI layout", ship("oci:" + layoutDir), plain},
+		{"ship, from an OCI layout", ship("oci:" + layoutDir + ":" + repository), plain},
 		{"docker save, zstd, ssh docker load", func(tag string, hosts []string) string {
 			return atOnce(hosts, "docker save "+plain(tag)+" | zstd -q -3 -T0 | ssh $h docker load -q")
 		}, plain},

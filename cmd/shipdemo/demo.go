@@ -29,7 +29,7 @@ const (
 // configuration is what a user would write. The three hosts are reached as root, as a member of the docker group and
 // as a user with sudo.
 const configuration = `service: shop
-image: oci:images:${VERSION}
+image: oci:images:shop:${VERSION}
 servers: [h1, deploy@h2, sudoer@h3]
 proxy: { host: shop.example, app_port: 8080, healthcheck: { path: /up }, deploy_timeout: 15, drain_timeout: 10 }
 `
@@ -61,7 +61,7 @@ func (d *demo) build(ctx context.Context) error {
 		if err := img.OCILayout(filepath.Join(d.dir, "images")); err != nil {
 			return err
 		}
-		fmt.Fprintf(d.out, "oci:images:%s  %d layers, %s unpacked, %s as gzip\n", version, len(img.DiffIDs), size(img.Unpacked), size(img.Bytes))
+		fmt.Fprintf(d.out, "oci:images:shop:%s  %d layers, %s unpacked, %s as gzip\n", version, len(img.DiffIDs), size(img.Unpacked), size(img.Bytes))
 	}
 	return os.WriteFile(filepath.Join(d.dir, "ship.yaml"), []byte(configuration), 0o600)
 }

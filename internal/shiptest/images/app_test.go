@@ -80,7 +80,7 @@ func TestFormats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"]; got != "v1" {
+	if got := manifest.Manifests[0].Annotations["org.opencontainers.image.ref.name"]; got != img.Ref {
 		t.Errorf("name in the layout: %q", got)
 	}
 	fromLayout, err := index.Image(manifest.Manifests[0].Digest)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -88,8 +87,7 @@ func (i *Image) OCILayout(dir string) error {
 			return err
 		}
 	}
-	_, tag, _ := strings.Cut(i.Ref, ":")
-	return p.AppendImage(i.image, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": tag}))
+	return p.AppendImage(i.image, layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": i.Ref}))
 }
 
 // OCIArchive writes the image as an OCI layout in a tar.
