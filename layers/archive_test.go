@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"archive/tar"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -118,6 +119,17 @@ func TestArchiveFailsOnALayerOfAnotherLength(t *testing.T) {
 				t.Error("no error")
 			}
 		})
+	}
+}
+
+func TestArchiveHeaderOfALargeLayer(t *testing.T) {
+	for _, size := range []int64{8<<30 - 1, 8 << 30, 1 << 40} {
+		var b bytes.Buffer
+		must(t, tar.NewWriter(&b).WriteHeader(entryHeader(blobPath(DigestOf(nil)), size)))
+		h, err := tar.NewReader(&b).Next()
+		if err != nil || h.Size != size || h.Name != blobPath(DigestOf(nil)) || h.Format&(tar.FormatUSTAR|tar.FormatPAX) == 0 {
+			t.Errorf("size %d: %+v, %v", size, h, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -33,10 +34,14 @@ type cache struct {
 // cachedLayer is a layer's file, held open.
 type cachedLayer struct {
 	blob Blob
+	name string // of the file, unless it was evicted since
 	file *os.File
 }
 
 func openCache(dir string, quota int64) (*cache, error) {
+	if dir == "" {
+		return nil, errors.New("no folder for it was given")
+	}
 	if err := os.MkdirAll(filepath.Join(dir, "tmp"), 0o700); err != nil {
 		return nil, err
 	}
@@ -123,13 +128,13 @@ func (c *cache) openLayer(name string, d DiffID, z Compression) *cachedLayer {
 	}
 	now := time.Now()
 	_ = os.Chtimes(name, now, now) // at worst it is evicted too early
-	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, file: f}
+	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, name: name, file: f}
 }
 
 // open reads the layer, verified. A layer that turns out to be damaged is removed.
 func (l *cachedLayer) open() io.ReadCloser {
 	r := io.NopCloser(io.NewSectionReader(l.file, 0, l.blob.Size))
-	return &removeIfBad{verify(r, l.blob.Digest, l.blob.Size), l.file.Name()}
+	return &removeIfBad{verify(r, l.blob.Digest, l.blob.Size), l.name}
 }
 
 type removeIfBad struct {
@@ -155,7 +160,11 @@ func (c *cache) add(z Compression, fill func(io.Writer) (DiffID, error)) (*cache
 		return nil, err
 	}
 	w := &hashingWriter{w: f, sum: sha256.New()}
-	d, err := fill(w)
+	large := bufio.NewWriterSize(w, 256<<10) // gzip writes in pieces of 240 bytes
+	d, err := fill(large)
+	if err == nil {
+		err = large.Flush()
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
 	}
@@ -163,16 +172,16 @@ func (c *cache) add(z Compression, fill func(io.Writer) (DiffID, error)) (*cache
 	if err := f.Close(); err != nil {
 		return nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	name := filepath.Join(c.dir, fmt.Sprintf("%s.%s.%d.%s", d.Hex(), blob.Digest.Hex(), blob.Size, suffix(z)))
-	if err := os.Rename(f.Name(), name); err != nil {
+	file, err := os.Open(f.Name()) // before it has a name that another process could evict
+	if err != nil {
 		return nil, errors.Join(err, os.Remove(f.Name()))
 	}
-	file, err := os.Open(name)
-	if err != nil {
-		return nil, err
+	name := filepath.Join(c.dir, fmt.Sprintf("%s.%s.%d.%s", d.Hex(), blob.Digest.Hex(), blob.Size, suffix(z)))
+	if err := os.Rename(f.Name(), name); err != nil {
+		return nil, errors.Join(err, file.Close(), os.Remove(f.Name()))
 	}
 	_ = c.evict() // a cache that stays too large is no reason to stop; the next layer tries again
-	return &cachedLayer{blob: blob, file: file}, nil
+	return &cachedLayer{blob: blob, name: name, file: file}, nil
 }
 
 // config returns the raw config of that digest, or nil.

@@ -9,6 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // Content is a blob in a containerd content store, as its list shows it.
@@ -18,7 +21,8 @@ type Content struct {
 	Labels map[string]string
 }
 
-// ReadFunc reads a blob of a content store from its start. The caller may close it early.
+// ReadFunc reads a blob of a content store from its start. The caller may close it early. It is called from several
+// goroutines.
 type ReadFunc func(ctx context.Context, digest string) (io.ReadCloser, error)
 
 // The labels that containerd gives to blobs.
@@ -30,6 +34,9 @@ const (
 
 // maxConfigs bounds how many configs BlobsOf reads for layers that carry no label, one round trip each.
 const maxConfigs = 32
+
+// maxReads of blobs at once.
+const maxReads = 8
 
 // BlobsOf finds, for each of the layers want, a blob of a containerd store that unpacks to it. Layers that were
 // unpacked carry a label; for others (pulled, never run) the configs that name them are read. A store that lies is
@@ -45,20 +52,7 @@ func BlobsOf(ctx context.Context, contents []Content, read ReadFunc, want []Diff
 	if err := f.unlabelled(ctx, contents, want); err != nil {
 		return nil, err
 	}
-	out := make(map[DiffID]Blob, len(want))
-	for _, d := range want {
-		if _, done := out[d]; done || len(f.found[d]) == 0 {
-			continue
-		}
-		b, err := f.blob(ctx, d)
-		if err != nil {
-			return nil, err
-		}
-		if b.Digest != "" {
-			out[d] = b
-		}
-	}
-	return out, nil
+	return f.blobs(ctx)
 }
 
 type blobFinder struct {
@@ -162,9 +156,31 @@ func (f *blobFinder) diffIDs(ctx context.Context, config Digest) ([]DiffID, erro
 	return c.RootFS.DiffIDs, nil
 }
 
+// blobs picks one for each diff ID. Over a long line each look inside takes a round trip, so several go at once.
+func (f *blobFinder) blobs(ctx context.Context) (map[DiffID]Blob, error) {
+	out := make(map[DiffID]Blob, len(f.found))
+	var mu sync.Mutex
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(maxReads)
+	for d, candidates := range f.found {
+		g.Go(func() error {
+			b, err := f.blob(ctx, d, candidates)
+			mu.Lock()
+			defer mu.Unlock()
+			if b.Digest != "" {
+				out[d] = b
+			}
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // blob picks the smallest of the blobs found for d whose compression an engine reads; a zero Blob if there is none.
-func (f *blobFinder) blob(ctx context.Context, d DiffID) (Blob, error) {
-	candidates := f.found[d]
+func (f *blobFinder) blob(ctx context.Context, d DiffID, candidates []Content) (Blob, error) {
 	slices.SortFunc(candidates, func(a, b Content) int {
 		if a.Size != b.Size {
 			return int(min(max(a.Size-b.Size, -1), 1))

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"sync/atomic"
 	"testing"
 )
 
@@ -13,7 +14,7 @@ import (
 type memoryStore struct {
 	list  []Content
 	bytes map[string][]byte
-	reads int
+	reads atomic.Int32
 }
 
 func (m *memoryStore) add(b []byte, labels map[string]string) Digest {
@@ -27,7 +28,7 @@ func (m *memoryStore) add(b []byte, labels map[string]string) Digest {
 }
 
 func (m *memoryStore) read(_ context.Context, d string) (io.ReadCloser, error) {
-	m.reads++
+	m.reads.Add(1)
 	b, ok := m.bytes[d]
 	if !ok {
 		return nil, errors.New("not found")
@@ -62,8 +63,8 @@ func TestBlobsOf(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
-	if m.reads > 4 { // one a compressed blob, one a config
-		t.Errorf("%d reads", m.reads)
+	if n := m.reads.Load(); n > 4 { // one a compressed blob, one a config
+		t.Errorf("%d reads", n)
 	}
 }
 

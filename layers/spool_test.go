@@ -239,6 +239,32 @@ func TestSpoolEvictsWhatWasNotUsedForLongest(t *testing.T) {
 	readSpooled(t, first) // what is in use stays readable
 }
 
+// TestSpoolsShareAFolder as two processes do, with so little room that each evicts what the other works with.
+func TestSpoolsShareAFolder(t *testing.T) {
+	s := newSeedImage(t, 100<<10, "a", "b", "c", "d")
+	img := s.image(t, Plain, false)
+	dir := t.TempDir()
+	var wg sync.WaitGroup
+	for range 3 {
+		spool := newSpool(t, SpoolOptions{Dir: dir, Quota: 150 << 10})
+		for i := range s.ids {
+			for _, want := range []Accept{{Zstd: true}, {}} {
+				wg.Go(func() {
+					b, err := spool.Blob(t.Context(), img, i, want)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if data := readSpooled(t, b); !bytes.Equal(unpacked(t, data, b.Compression), s.plain[i]) {
+						t.Errorf("layer %d holds something else", i)
+					}
+				})
+			}
+		}
+	}
+	wg.Wait()
+}
+
 func TestSpoolCleansUpAfterAKilledProcess(t *testing.T) {
 	dir := t.TempDir()
 	dead := filepath.Join(dir, "tmp", "dead")
