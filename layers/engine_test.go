@@ -146,6 +146,7 @@ func TestEngines(t *testing.T) {
 			z = Zstd
 		}
 		t.Run(fmt.Sprintf("%s %s", h.Options.Engine, info.Driver), func(t *testing.T) {
+			t.Parallel()
 			t.Run("only what is missing", func(t *testing.T) { testMissing(t, h, e, z) })
 			t.Run("layer by layer", func(t *testing.T) { testPrefixes(t, h, e, z) })
 			t.Run("built", func(t *testing.T) { testBuilt(t, e) })
