@@ -36,9 +36,9 @@ type Owner struct {
 
 // Lease is the lock of an app on one host: it has an owner and ends by itself.
 type Lease struct {
-	ID      string
-	Owner   Owner
-	Expires time.Duration // left to live, by the host's clock
+	ID      string        `json:"id"`
+	Owner   Owner         `json:"owner"`
+	Expires time.Duration `json:"expires_ns"` // left to live, by the host's clock
 }
 
 func (l Lease) String() string {

@@ -28,12 +28,12 @@ type Observed struct {
 
 // ObservedProxy is the state of the host's proxy.
 type ObservedProxy struct {
-	Exists  bool
-	Running bool
-	Version string
-	ID      string
-	Status  proxy.Status // if running
-	Err     error        // running, but its control does not answer
+	Exists  bool         `json:"exists"`
+	Running bool         `json:"running"`
+	Version string       `json:"version"`
+	ID      string       `json:"id"`
+	Status  proxy.Status `json:"status"` // if running
+	Err     error        `json:"-"`      // running, but its control does not answer
 }
 
 // facts is the script for what the engine cannot tell. /proc/net/tcp needs no tool and no rights; state 0A is LISTEN.

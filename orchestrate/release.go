@@ -53,8 +53,8 @@ func (a App) Labels() map[string]string {
 
 // Release is one image with a name for people.
 type Release struct {
-	ID      string // first 12 hex digits of the image's config digest
-	Version string // as people call it, e.g. the image's tag; may equal ID
+	ID      string `json:"id"`      // first 12 hex digits of the image's config digest
+	Version string `json:"version"` // as people call it, e.g. the image's tag; may equal ID
 }
 
 func (r Release) String() string {

@@ -7,10 +7,10 @@ import (
 
 // Stored is a release that hosts still hold containers of.
 type Stored struct {
-	Release    Release
-	Generation int64               // of its newest container
-	Hosts      map[string][]string // host -> roles with a container of it
-	Serving    map[string]bool     // hosts on which it serves now
+	Release    Release             `json:"release"`
+	Generation int64               `json:"generation"` // of its newest container
+	Hosts      map[string][]string `json:"hosts"`      // host -> roles with a container of it
+	Serving    map[string]bool     `json:"serving"`    // hosts on which it serves now
 }
 
 // Releases lists what the fleet holds, newest first. Containers that were never committed do not count: they are no

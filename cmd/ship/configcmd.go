@@ -15,12 +15,10 @@ func (c *ConfigCmd) Run(d *deps) error {
 	if d.JSON {
 		d.result(struct {
 			Config any `json:"config"`
-		}{t.conf})
+		}{t.conf.Document()})
 		return nil
 	}
-	shown := *t.conf
-	shown.Origins = nil
-	text, err := yaml.Marshal(shown)
+	text, err := yaml.Marshal(t.conf.Document())
 	if err != nil {
 		return err
 	}

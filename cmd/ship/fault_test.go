@@ -66,7 +66,7 @@ func TestKilledAtEachStep(t *testing.T) {
 	conf := appOf(t, "phoenix", fleet, "")
 	mustShip(t, 0, "deploy", image(t, "phoenix:v1"), "-c", conf)
 	serving := "v1"
-	for _, phase := range []string{"ask", "send", "load", "start", "health", "switch", "drain", "stop"} {
+	for _, phase := range []string{"ask", "send", "verify", "start", "health", "switch", "drain", "stop"} {
 		t.Run(phase, func(t *testing.T) {
 			next := map[string]string{"v1": "v2", "v2": "v1"}[serving]
 			// A layer of its own for each phase, or there would be nothing to send the second time.

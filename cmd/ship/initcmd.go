@@ -5,8 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
-	"strings"
 
 	"ship/config"
 )
@@ -26,10 +24,10 @@ func (c *InitCmd) Run(d *deps) error {
 		if err != nil {
 			return err
 		}
-		c.Service = serviceName(filepath.Base(dir))
+		c.Service = config.ServiceName(filepath.Base(dir))
 	}
 	if c.Image == "" {
-		c.Image = "docker-daemon:" + c.Service + ":latest"
+		c.Image = "docker-daemon:" + c.Service + ":${VERSION:-latest}"
 	}
 	if len(c.Host) == 0 {
 		c.Host = []string{"192.0.2.10"}
@@ -47,15 +45,4 @@ func (c *InitCmd) Run(d *deps) error {
 	}
 	d.printf("wrote %s; edit its hosts, then run `ship doctor` and `ship deploy`\n", c.File)
 	return nil
-}
-
-var notService = regexp.MustCompile(`[^a-z0-9_-]+`)
-
-// serviceName makes a valid service name of a folder's.
-func serviceName(s string) string {
-	s = strings.Trim(notService.ReplaceAllString(strings.ToLower(s), "-"), "-_")
-	if s == "" {
-		return "app"
-	}
-	return s[:min(len(s), 40)]
 }
