@@ -77,8 +77,12 @@ func (r *run) answers(ctx context.Context, h Host, u UnitPlan, st *unitState) er
 			Service: *u.Settings.Service, Generation: r.Generation, Timeout: time.Duration(u.Settings.DeployTimeout),
 			Target: proxy.Target{ID: c.ID, Address: net.JoinHostPort(c.Labels[LabelAddress], strconv.Itoa(u.Settings.Port)), Release: u.Release.String()},
 		}
+		last := ""
 		st.token, err = h.Proxy.Prepare(ctx, req, func(a proxy.Attempt) {
-			r.say(event.Phase, h.Name, "health", u.Role+": "+a.String())
+			if text := a.String(); text != last { // the same answer, many times a second, is told once
+				last = text
+				r.say(event.Phase, h.Name, "health", u.Role+": "+text)
+			}
 		})
 	}
 	close(done)
