@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +17,7 @@ import (
 	"ship/internal/event"
 	"ship/internal/shiptest/lab"
 	"ship/internal/shiptest/leak"
+	"ship/internal/sshx"
 	"ship/layers"
 )
 
@@ -31,6 +31,9 @@ type withFleet struct{ *testing.M }
 
 func (m withFleet) Run() int {
 	code := m.M.Run()
+	for _, h := range links {
+		h.close()
+	}
 	if theLab != nil {
 		if err := theLab.Close(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -44,6 +47,9 @@ var (
 	labOnce sync.Once
 	theLab  *lab.Lab
 	labErr  error
+
+	linksMu sync.Mutex
+	links   = map[string]*target{} // that tests share; who breaks a link connects by itself
 )
 
 // The hosts of the fleet, by engine and image store.
@@ -72,29 +78,68 @@ func bringUp(t testing.TB) *lab.Lab {
 	return theLab
 }
 
-// target is a host of the fleet as a push sees it, and what the tests do to it.
+// target is a host of the fleet as a push sees it, through one SSH connection, and what the tests do to it.
 type target struct {
 	Host
 	lab    *lab.Host
+	ssh    *sshx.Client
 	engine *docker.Client
-	cut    atomic.Int64 // bytes after which the link breaks; 0 = never
-	sent   atomic.Int64
 }
 
-// fleet returns hosts by name, each behind links of its own.
+// fleet returns hosts by name.
 func fleet(t testing.TB, names ...string) []*target {
 	t.Helper()
 	l := bringUp(t)
+	linksMu.Lock()
+	defer linksMu.Unlock()
 	var out []*target
 	for _, name := range names {
-		h := &target{lab: l.Host(name)}
-		h.engine = docker.New(h.dial)
-		t.Cleanup(h.engine.Close)
-		h.Host = Host{Name: name, Engine: h.engine, Free: h.free}
-		out = append(out, h)
+		if links[name] == nil {
+			links[name] = dial(t, l.Host(name))
+		}
+		out = append(out, links[name])
 	}
 	return out
 }
+
+// unshare drops the shared link to a host before a test breaks it.
+func unshare(name string) {
+	linksMu.Lock()
+	defer linksMu.Unlock()
+	if h := links[name]; h != nil {
+		h.close()
+		delete(links, name)
+	}
+}
+
+// connect opens a link of its own to a host.
+func connect(t testing.TB, on *lab.Host) *target {
+	t.Helper()
+	h := dial(t, on)
+	t.Cleanup(h.close)
+	return h
+}
+
+func dial(t testing.TB, on *lab.Host) *target {
+	t.Helper()
+	o := sshx.Options{ConfigFile: bringUp(t).SSHConfig(), KeepAlive: keepAlive, ConnectTimeout: time.Minute}
+	c, err := sshx.Dial(t.Context(), on.Name, o)
+	must(t, err)
+	h := &target{lab: on, ssh: c}
+	h.engine = docker.New(func(ctx context.Context) (net.Conn, error) {
+		return c.Conn(ctx, sshx.Command{Argv: []string{"docker", "system", "dial-stdio"}})
+	})
+	h.Host = Host{Name: on.Name, Engine: h.engine, Free: h.free}
+	return h
+}
+
+func (h *target) close() {
+	h.engine.Close()
+	_ = h.ssh.Close() // never fails
+}
+
+// keepAlive is long enough for busy machines: three unanswered end the link.
+const keepAlive = 2 * time.Second
 
 func hostsOf(targets []*target) []Host {
 	var out []Host
@@ -104,51 +149,13 @@ func hostsOf(targets []*target) []Host {
 	return out
 }
 
-func (h *target) dial(ctx context.Context) (net.Conn, error) {
-	path, err := h.lab.DockerSocket()
-	if err != nil {
-		return nil, err
-	}
-	if h.isCut() {
-		return nil, errCut
-	}
-	var d net.Dialer
-	c, err := d.DialContext(ctx, "unix", path)
-	if err != nil {
-		return nil, err
-	}
-	return &cutConn{c, h}, nil
-}
-
-var errCut = errors.New("the test cut the link")
-
-func (h *target) isCut() bool {
-	limit := h.cut.Load()
-	return limit > 0 && h.sent.Load() >= limit
-}
-
-// cutConn breaks when the host has been sent too much.
-type cutConn struct {
-	net.Conn
-	host *target
-}
-
-func (c *cutConn) Write(b []byte) (int, error) {
-	if c.host.isCut() {
-		c.Close()
-		return 0, errCut
-	}
-	n, err := c.Conn.Write(b)
-	c.host.sent.Add(int64(n))
-	return n, err
-}
-
 func (h *target) free(ctx context.Context, dir string) (int64, error) {
-	out, err := h.lab.Exec(ctx, "df -B1 --output=avail '"+dir+"' | tail -1")
+	res, err := h.ssh.Run(ctx, sshx.Command{Script: `df -Pk "$1" | awk 'END { print $4 }'`, Argv: []string{dir}})
 	if err != nil {
 		return 0, err
 	}
-	return strconv.ParseInt(strings.TrimSpace(out), 10, 64)
+	n, err := strconv.ParseInt(strings.TrimSpace(string(res.Stdout)), 10, 64)
+	return n << 10, err
 }
 
 // parts are the temporary tags on the host.
@@ -163,7 +170,7 @@ func (h *target) parts(t testing.TB) []string {
 	return out
 }
 
-// missing fails the test if the host has an image of that name.
+// lacks fails the test if the host has an image of that name.
 func (h *target) lacks(t testing.TB, ref string) {
 	t.Helper()
 	if info, err := h.engine.InspectImage(t.Context(), ref); !errors.Is(err, docker.ErrNotFound) {
@@ -212,7 +219,7 @@ func newPusher(t testing.TB, tag string) *pusher {
 	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: t.TempDir(), Emit: p.events.add})
 	must(t, err)
 	t.Cleanup(func() { must(t, spool.Close()) })
-	p.opt = Options{Tag: tag, Spool: spool, Emit: p.events.add, Silence: 20 * time.Second}
+	p.opt = Options{Tag: tag, Spool: spool, Emit: p.events.add, Silence: 20 * time.Second, small: 2 << 20}
 	return p
 }
 

@@ -45,19 +45,19 @@ type Load struct {
 func NewPlan(asked []Asked, diskFactor float64) Plan {
 	var p Plan
 	for _, a := range asked {
-		p.Hosts = append(p.Hosts, newHostPlan(a, diskFactor))
+		p.Hosts = append(p.Hosts, newHostPlan(a, diskFactor, smallLoad))
 	}
 	return p
 }
 
-func newHostPlan(a Asked, diskFactor float64) HostPlan {
+func newHostPlan(a Asked, diskFactor float64, small int64) HostPlan {
 	h := HostPlan{Asked: a, Accept: layers.Accept{Zstd: a.Holding.Info.Zstd()}}
 	if a.Holding.tagged != "" {
 		return h
 	}
 	h.Missing = a.Holding.Held.Missing(a.Image)
 	if a.Holding.probed == "" {
-		h.Loads = group(a.Image, h.Missing)
+		h.Loads = group(a.Image, h.Missing, small)
 	}
 	for _, i := range h.Missing {
 		h.Send += sendSize(a.Image.Layers[i].Blob)
@@ -68,33 +68,32 @@ func newHostPlan(a Asked, diskFactor float64) HostPlan {
 }
 
 // group cuts the missing layers into loads: a new one begins where both what it leaves behind and what is still to
-// come are worth a load.
-func group(img *layers.Image, missing []int) []Load {
+// come are worth a load: no less than small bytes.
+func group(img *layers.Image, missing []int, small int64) []Load {
+	// Of layers whose size is not known, two make a load: they may be large.
+	weight := func(i int) int64 {
+		if size := img.Layers[i].Blob.Size; size >= 0 {
+			return size
+		}
+		return small / 2
+	}
 	rest := int64(0)
 	for _, i := range missing {
-		rest += weight(img.Layers[i].Blob)
+		rest += weight(i)
 	}
 	loads := []Load{{}}
 	size := int64(0)
 	for _, i := range missing {
-		if size >= smallLoad && rest >= smallLoad {
+		if size >= small && rest >= small {
 			loads, size = append(loads, Load{}), 0
 		}
 		l := &loads[len(loads)-1]
 		l.Layers, l.Top = append(l.Layers, i), i+1
-		size += weight(img.Layers[i].Blob)
-		rest -= weight(img.Layers[i].Blob)
+		size += weight(i)
+		rest -= weight(i)
 	}
 	loads[len(loads)-1].Top = len(img.Layers) // held layers above the last missing one
 	return loads
-}
-
-// weight of a layer in a load. Of layers whose size is not known, two make a load: they may be large.
-func weight(b layers.Blob) int64 {
-	if b.Size < 0 && b.Estimate == 0 {
-		return smallLoad / 2
-	}
-	return b.Roughly()
 }
 
 func (h HostPlan) refuse(diskFactor float64) *PreflightError {

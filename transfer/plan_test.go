@@ -116,7 +116,7 @@ func TestPlanDiskNeed(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			h := newHostPlan(Asked{Image: tt.img, Holding: Holding{Held: tt.held, Free: tt.want}}, 1)
+			h := newHostPlan(Asked{Image: tt.img, Holding: Holding{Held: tt.held, Free: tt.want}}, 1, smallLoad)
 			if h.Need != tt.want || h.Refused != nil {
 				t.Errorf("need %d, want %d, refused %v", h.Need, tt.want, h.Refused)
 			}

@@ -31,6 +31,8 @@ type Options struct {
 	Parallel   int           // hosts at work at once; 0 = all
 	Silence    time.Duration // an engine that shows no life for so long has failed; 0 = 30 s
 	DiskFactor float64       // times the estimated need must be free on a host; 0 = 1.1; negative = do not check
+
+	small int64 // see group; 0 = smallLoad
 }
 
 // Result is what became of one host.
@@ -75,6 +77,9 @@ func (o Options) complete(hosts int) Options {
 	}
 	if o.Silence <= 0 {
 		o.Silence = defaultSilence
+	}
+	if o.small == 0 {
+		o.small = smallLoad
 	}
 	if o.DiskFactor == 0 {
 		o.DiskFactor = defaultDiskFactor
@@ -129,7 +134,7 @@ func (a *attempt) do(ctx context.Context) error {
 	if err != nil {
 		return &stepError{"ask", err}
 	}
-	plan := NewPlan([]Asked{asked}, a.DiskFactor).Hosts[0]
+	plan := newHostPlan(asked, a.DiskFactor, a.small)
 	a.result.Platform = asked.Image.Platform
 	if a.first {
 		a.result.Held = len(asked.Image.Layers) - len(plan.Missing)
