@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os/exec"
 	"sync"
 	"time"
 
@@ -95,7 +96,11 @@ func routeInTime(ctx context.Context, spec string, o Options) ([]settings, error
 	limit := pick(o.ConnectTimeout, defaultConnect)
 	inTime, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("reading ssh_config takes longer than %s", limit))
 	defer cancel()
-	return route(inTime, spec, o)
+	client, err := exec.LookPath("ssh")
+	if err != nil {
+		client = "" // the files are read here then
+	}
+	return route(inTime, spec, o, client)
 }
 
 // User is who we are on the host.

@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os/exec"
 	"strings"
 )
 
@@ -85,12 +84,12 @@ func unquote(v string) string {
 
 // lookup finds what ssh_config says for a, with the parts of a and the defaults of o in their places: the spec over an
 // explicit entry over Options over ssh's own default.
-func lookup(ctx context.Context, a address, o Options) (entries, error) {
+func lookup(ctx context.Context, a address, o Options, client string) (entries, error) {
 	files, err := configFiles(o)
 	if err != nil {
 		return nil, err
 	}
-	if client, err := exec.LookPath("ssh"); err == nil {
+	if client != "" {
 		return sshG{client, o.ConfigFile, files}.lookup(ctx, a, o)
 	}
 	return readConfig(files, a, o)

@@ -45,15 +45,16 @@ type settings struct {
 // addr is what to connect to.
 func (s settings) addr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
-// route resolves spec into the hops to it: jump hosts in the order of travel, the host itself last.
-func route(ctx context.Context, spec string, o Options) ([]settings, error) {
-	target, err := resolve(ctx, spec, o)
+// route resolves spec into the hops to it: jump hosts in the order of travel, the host itself last. client is the path
+// of ssh, "" without one.
+func route(ctx context.Context, spec string, o Options, client string) ([]settings, error) {
+	target, err := resolve(ctx, spec, o, client)
 	if err != nil {
 		return nil, err
 	}
 	via := o
 	via.User, via.Port, via.Jump = "", 0, "" // these are about the host
-	before, err := jumps(ctx, target, via, maxHops)
+	before, err := jumps(ctx, target, via, client, maxHops)
 	if err != nil {
 		return nil, err
 	}
@@ -62,21 +63,18 @@ func route(ctx context.Context, spec string, o Options) ([]settings, error) {
 
 // jumps resolves the hops before s. As with ssh, only the first of a list is reached through its own ProxyJump: of the
 // others the list says how to get there.
-func jumps(ctx context.Context, s settings, o Options, left int) ([]settings, error) {
+func jumps(ctx context.Context, s settings, o Options, client string, left int) ([]settings, error) {
 	var out []settings
 	for i, spec := range s.jump {
-		hop, err := resolve(ctx, spec, o)
+		hop, err := resolve(ctx, spec, o, client)
 		if err != nil {
 			return nil, fmt.Errorf("jump host of %s: %w", s.written, err)
 		}
-		if len(s.jump) == 1 && hop.addr() == s.addr() && hop.user == s.user {
-			return nil, nil // `Host *` with a ProxyJump covers the jump host too
-		}
 		if left == 0 {
-			return nil, fmt.Errorf("jump host of %s: more than %d in a row: is ProxyJump a circle?", s.written, maxHops)
+			return nil, fmt.Errorf("jump host of %s: more than %d in a row, a loop?", s.written, maxHops)
 		}
 		if i == 0 {
-			if out, err = jumps(ctx, hop, o, left-1); err != nil {
+			if out, err = jumps(ctx, hop, o, client, left-1); err != nil {
 				return nil, err
 			}
 		}
@@ -86,12 +84,12 @@ func jumps(ctx context.Context, s settings, o Options, left int) ([]settings, er
 }
 
 // resolve finds the settings of one hop.
-func resolve(ctx context.Context, spec string, o Options) (settings, error) {
+func resolve(ctx context.Context, spec string, o Options, client string) (settings, error) {
 	a, err := parseAddress(spec)
 	if err != nil {
 		return settings{}, err
 	}
-	entries, err := lookup(ctx, a, o)
+	entries, err := lookup(ctx, a, o, client)
 	if err != nil {
 		return settings{}, fmt.Errorf("ssh_config for %s: %w", a.host, err)
 	}
@@ -151,7 +149,10 @@ func fromEntries(a address, o Options, e entries) (settings, error) {
 			s.keepAlive = min(s.keepAlive, d)
 		}
 	}
-	if v := e.one("stricthostkeychecking"); v != "" && v != "yes" && v != "true" && v != "ask" {
+	switch v := e.one("stricthostkeychecking"); v {
+	case "no", "off", "false":
+		s.lax = "no"
+	case "accept-new":
 		s.lax = v
 	}
 	if s.jump, err = parseJump(e.one("proxyjump")); err != nil {
