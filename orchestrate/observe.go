@@ -31,6 +31,7 @@ type ObservedProxy struct {
 	Exists  bool         `json:"exists"`
 	Running bool         `json:"running"`
 	Version string       `json:"version"`
+	Port    int          `json:"port"` // that it listens on; 0 = not known
 	ID      string       `json:"id"`
 	Status  proxy.Status `json:"status"` // if running
 	Err     error        `json:"-"`      // running, but its control does not answer
@@ -123,6 +124,9 @@ func (o *Observed) readProxy(ctx context.Context, h Host) error {
 		return fmt.Errorf("inspect the proxy: %w", err)
 	}
 	o.Proxy = ObservedProxy{Exists: true, Running: c.Running && !c.Restarting, Version: c.Labels[LabelProxy], ID: c.ID}
+	if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
+		o.Proxy.Port = port
+	}
 	if o.Proxy.Running {
 		o.Proxy.Status, o.Proxy.Err = h.Proxy.Status(ctx)
 	}

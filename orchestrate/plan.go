@@ -199,6 +199,10 @@ func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
 	if o.Proxy.Err != nil {
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy runs but does not answer: %v", o.Proxy.Err), "see `ship proxy logs`; `ship proxy upgrade` replaces it"})
 	}
+	if o.Proxy.Exists && o.Proxy.Port != 0 && o.Proxy.Port != want.HTTPPort && hp.proxied() {
+		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy listens on port %d, proxy.run.http_port says %d", o.Proxy.Port, want.HTTPPort),
+			"all apps of a host share its proxy: use its port, or `ship proxy upgrade` to move it"})
+	}
 	if hp.Proxy != ProxyReady && slices.Contains(o.Listening, want.HTTPPort) {
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("port %d is taken: the proxy cannot listen on it", want.HTTPPort),
 			fmt.Sprintf("see who listens with `ss -ltnp 'sport = :%d'`, or set proxy.run.http_port", want.HTTPPort)})
@@ -235,6 +239,11 @@ func atLeast(version string, major, minor int) bool {
 		return true
 	}
 	return a > major || a == major && b >= minor
+}
+
+// proxied says whether any of the host's units is behind the proxy.
+func (hp HostPlan) proxied() bool {
+	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Settings.Service != nil })
 }
 
 // switches says whether the host changes what it serves.

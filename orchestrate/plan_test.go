@@ -173,6 +173,8 @@ func TestPreflightRefuses(t *testing.T) {
 	old := Observed{Host: "a", Info: docker.Info{ServerVersion: "19.03.8"}}
 	mute := onHostWith("a")
 	mute.Proxy.Err = errors.New("no answer")
+	elsewhere := onHostWith("a")
+	elsewhere.Proxy.Port = 8080
 	other := onHostWith("a")
 	other.Proxy.Status.Services = []proxy.ServiceStatus{{Service: proxy.Service{Name: "blog-web", PathPrefix: "/"}}}
 	for name, tc := range map[string]struct {
@@ -182,6 +184,7 @@ func TestPreflightRefuses(t *testing.T) {
 		"port taken":        {taken, "port 80 is taken"},
 		"old engine":        {old, "Docker 19.03.8"},
 		"mute proxy":        {mute, "does not answer"},
+		"other port":        {elsewhere, "listens on port 8080"},
 		"conflicting route": {other, "blog-web"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -119,7 +119,7 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, spool *layers.Sp
 		return err
 	}
 	for i, o := range found {
-		if !o.Running || replace && o.Version != p.Version {
+		if !o.Running || replace && (o.Version != p.Version || o.Port != p.HTTPPort) {
 			targets, at = append(targets, TransferHost(hosts[i])), append(at, hosts[i])
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	LabelSpec        = "ship.spec"    // hash of all that the unit asks for
 	LabelUnit        = "ship.unit"    // JSON of Settings: what a rollback needs beside the container's own spec
 	LabelProxy       = "ship.proxy"   // on the proxy's container: its version
+	LabelPort        = "ship.port"    // on the proxy's container: the port it listens on
 )
 
 // NetworkName is the bridge network that app containers share on each host.

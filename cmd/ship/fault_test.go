@@ -60,6 +60,28 @@ func TestOneBadHostStopsAll(t *testing.T) {
 	oneContainer(t, "twoof", fleet...)
 }
 
+// TestFailureDuringTheSwitchTakesBack: one host after the other switches, and the last one's proxy dies before its
+// turn. The switched ones go back.
+func TestFailureDuringTheSwitchTakesBack(t *testing.T) {
+	conf := appOf(t, "back", fleet, "boot: { limit: 1, wait: 2 }")
+	mustShip(t, 0, "deploy", image(t, "back:v1"), "-c", conf)
+	h := world.lab.Host("h3")
+	o := stopAt(t, "switch", "deploy@h2", func(*os.Process) {
+		if _, err := h.Exec(t.Context(), "docker restart -t 0 ship-proxy"); err != nil {
+			t.Error(err)
+		}
+	}, "deploy", image(t, "back:v2"), "-c", conf)
+	if o.code != 1 {
+		t.Errorf("want exit 1\n%s", o)
+	}
+	wants(t, o.stdout, `"host":"h1","phase":"undo"`, `"host":"deploy@h2","phase":"undo"`)
+	wants(t, o.stderr, "sudoer@h3: switch")
+	serves(t, "back", "v1", fleet...)
+	oneContainer(t, "back", fleet...)
+	mustShip(t, 0, "deploy", image(t, "back:v2"), "-c", conf)
+	serves(t, "back", "v2", fleet...)
+}
+
 // TestKilledAtEachStep: kill -9 at any step leaves the old or the new version serving on each host, and the next run
 // finishes the job at once: the dead run's lock is no obstacle on the same machine.
 func TestKilledAtEachStep(t *testing.T) {
@@ -115,6 +137,26 @@ func TestInterrupted(t *testing.T) {
 			wants(t, mustShip(t, 0, "lock", "status", "-c", conf).stdout, "h1: free", "sudoer@h3: free")
 		})
 	}
+}
+
+// TestInterruptedAmidTheSwitch: then the fleet is all old or all new, and the message says which.
+func TestInterruptedAmidTheSwitch(t *testing.T) {
+	conf := appOf(t, "amid", fleet, "boot: { limit: 1, wait: 2 }")
+	mustShip(t, 0, "deploy", image(t, "amid:v1"), "-c", conf)
+	o := stopAt(t, "switch", "h1", interrupt, "deploy", image(t, "amid:v2"), "-c", conf)
+	if o.code != 130 {
+		t.Errorf("want exit 130\n%s", o)
+	}
+	serves(t, "amid", "v1", fleet...)
+	oneContainer(t, "amid", fleet...)
+	o = stopAt(t, "drain", "", interrupt, "deploy", image(t, "amid:v2"), "-c", conf)
+	if o.code != 130 {
+		t.Errorf("want exit 130\n%s", o)
+	}
+	wants(t, o.stderr, "the new release serves on every host")
+	serves(t, "amid", "v2", fleet...)
+	mustShip(t, 0, "deploy", image(t, "amid:v2"), "-c", conf)
+	oneContainer(t, "amid", fleet...)
 }
 
 func TestTwoDeploysAtOnce(t *testing.T) {

@@ -59,6 +59,7 @@ func TestBadInput(t *testing.T) {
 		"nobody answers":        {101, []string{"deploy", v1, "-c", rewrite(t, good, "[h1]", `["`+world.lab.Host("h1").Addr.String()+`:2222"]`)}, []string{"2222"}},
 		"changed key":           {101, []string{"push", v1, "h1", "--known-hosts", other}, []string{"h1", "SHA256:"}},
 		"unknown key of a host": {101, []string{"push", v1, "h1", "--known-hosts", empty}, []string{"h1", "SHA256:", "hint"}},
+		"no key for the user":   {101, []string{"push", v1, "games@h1"}, []string{"games@h1", "log in", "hint"}},
 		"no rights":             {82, []string{"deploy", v1, "-c", rewrite(t, good, "[h1]", "[nobody2@h1]")}, []string{"nobody2", "docker", "usermod"}},
 		"no rights to push":     {82, []string{"push", v1, "nobody2@h1"}, []string{"nobody2", "usermod"}},
 	} {
