@@ -1,29 +1,88 @@
 package proxy
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"sync"
 	"time"
 )
 
-// accessLog writes a line of JSON for each request, through a buffer: a system call a line would cost more than
-// many a request.
+// accessLog writes a line of JSON for each request. Requests only append to a buffer: a system call a line would cost
+// more than many a request, and a reader that hangs must not stop the traffic.
 type accessLog struct {
-	mu  sync.Mutex
-	out *bufio.Writer
+	out  io.Writer
+	full chan struct{} // there is enough to write
+
+	mu      sync.Mutex
+	pending []byte
+	spare   []byte
+	dropped int // lines
 }
+
+const (
+	enoughLog  = 32 << 10
+	maxPending = 4 << 20 // what does not fit is counted, not kept
+	flushEvery = time.Second
+)
 
 func newAccessLog(w io.Writer) *accessLog {
 	if w == nil {
 		w = io.Discard
 	}
-	return &accessLog{out: bufio.NewWriterSize(w, 64<<10)}
+	return &accessLog{out: w, full: make(chan struct{}, 1)}
 }
+
+// run writes until done is closed, and what is left then.
+func (l *accessLog) run(done <-chan struct{}) {
+	tick := time.NewTicker(flushEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-l.full:
+		case <-done:
+			l.flush()
+			return
+		}
+		l.flush()
+	}
+}
+
+func (l *accessLog) flush() {
+	l.mu.Lock()
+	b := l.pending
+	if l.dropped > 0 {
+		b = fmt.Appendf(b, `{"time":%q,"dropped":%d}`+"\n", stamp(time.Now()), l.dropped)
+	}
+	l.pending, l.dropped = l.spare[:0], 0
+	l.mu.Unlock()
+	if len(b) > 0 {
+		_, _ = l.out.Write(b) // a log that cannot be written must not stop the traffic
+	}
+	l.spare = b // only flush touches it, and flush has one caller
+}
+
+func (l *accessLog) add(line []byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.pending)+len(line) > maxPending {
+		l.dropped++
+		return
+	}
+	l.pending = append(l.pending, line...)
+	if len(l.pending) >= enoughLog {
+		select {
+		case l.full <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
 // accessLine is one request.
 type accessLine struct {
@@ -49,9 +108,9 @@ const maxLogText = 1024
 
 func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 	line := accessLine{
-		Time: start.UTC().Format("2006-01-02T15:04:05.000Z"), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: clientAddr(r),
+		Time: stamp(start), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: clientAddr(r),
 		Host: clipped(r.Host), Method: clipped(r.Method), Path: clipped(r.URL.Path), Proto: r.Proto, Status: x.status,
-		Millis: float64(time.Since(start).Microseconds()) / 1000, Bytes: x.bytes, UserAgent: clipped(r.UserAgent()),
+		Millis: float64(time.Since(start).Microseconds()) / 1000, Bytes: x.bytes.Load(), UserAgent: clipped(r.UserAgent()),
 	}
 	if x.service != nil {
 		line.Service = x.service.Name
@@ -66,15 +125,7 @@ func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 	if err != nil { // plain values only: cannot happen
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_, _ = l.out.Write(append(b, '\n')) // a log that cannot be written must not stop the traffic
-}
-
-func (l *accessLog) flush() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	_ = l.out.Flush()
+	l.add(append(b, '\n'))
 }
 
 func clipped(s string) string {

@@ -19,6 +19,9 @@ type Client struct {
 	close func()
 }
 
+// maxAnswer bounds the whole answer to prepare, in bytes: an hour of attempts.
+const maxAnswer = 16 << 20
+
 // maxControlConns: one for a call that waits (prepare, drain), one for the others.
 const maxControlConns = 2
 
@@ -26,9 +29,10 @@ const maxControlConns = 2
 func NewClient(dial func(ctx context.Context) (net.Conn, error)) *Client {
 	t := &http.Transport{
 		DialContext:     func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
-		MaxConnsPerHost: maxControlConns, MaxIdleConnsPerHost: maxControlConns, DisableCompression: true,
+		MaxConnsPerHost: maxControlConns, MaxIdleConnsPerHost: maxControlConns, DisableCompression: true, MaxResponseHeaderBytes: maxHeaderBytes,
 	}
-	return &Client{http: &http.Client{Transport: t}, close: t.CloseIdleConnections}
+	here := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Client{http: &http.Client{Transport: t, CheckRedirect: here}, close: t.CloseIdleConnections}
 }
 
 // Close ends idle connections.
@@ -52,7 +56,7 @@ func (c *Client) Prepare(ctx context.Context, r PrepareRequest, on func(Attempt)
 	if resp.StatusCode != http.StatusOK {
 		return "", readFailure(resp.Body)
 	}
-	lines := bufio.NewScanner(resp.Body)
+	lines := bufio.NewScanner(io.LimitReader(resp.Body, maxAnswer))
 	lines.Buffer(nil, maxMessage)
 	for lines.Scan() {
 		var l prepareLine
@@ -65,8 +69,11 @@ func (c *Client) Prepare(ctx context.Context, r PrepareRequest, on func(Attempt)
 		case l.Token != "":
 			return l.Token, nil
 		case l.Attempt != nil && on != nil:
-			on(*l.Attempt)
+			on(l.Attempt.clean())
 		}
+	}
+	if ctx.Err() != nil {
+		return "", context.Cause(ctx)
 	}
 	if err := lines.Err(); err != nil {
 		return "", fmt.Errorf("prepare: %w", err)

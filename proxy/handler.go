@@ -5,7 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
-	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -18,25 +18,37 @@ import (
 
 const (
 	maxHeaderBytes = 64 << 10
-	holdTimeout    = 2 * time.Second // a target that refuses connections may be restarting
-	holdPause      = 50 * time.Millisecond
+	holdPause      = 50 * time.Millisecond // between two tries of a target that refuses connections
 )
 
 // gate is the public side: it routes requests to targets.
 type gate struct {
-	routes atomic.Pointer[routes]
-	log    *slog.Logger
-	access *accessLog
-	buffer bufferPool
+	routes   atomic.Pointer[routes]
+	reverse  *httputil.ReverseProxy
+	access   *accessLog
+	requests atomic.Int64 // in flight, upgraded connections included
+}
+
+func newGate(access *accessLog) *gate {
+	g := &gate{access: access}
+	g.routes.Store(&routes{})
+	g.reverse = &httputil.ReverseProxy{
+		Rewrite: rewrite, Transport: roundTripper{}, FlushInterval: -1, BufferPool: &bufferPool{},
+		ModifyResponse: endAtCut, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
+	}
+	return g
 }
 
 // exchange is one request on its way, for those that see only part of it.
 type exchange struct {
 	service *live
 	target  *upstream
+	upgrade string // the protocol that the client wants
 	status  int
-	bytes   int64
+	bytes   atomic.Int64
 	failure error
+	cancel  context.CancelFunc // ends it
+	spare   func() bool        // makes the cut of its target pass it by
 }
 
 type exchangeKey struct{}
@@ -46,56 +58,77 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
+var errAborted = errors.New("broken off")
+
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{}
-	r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
-	if r.Header.Get("X-Request-Id") == "" {
-		r.Header.Set("X-Request-Id", newRequestID())
-	}
-	rec := &recorder{ResponseWriter: w, x: x}
+	x := &exchange{upgrade: r.Header.Get("Upgrade")}
+	r.Header.Set("X-Request-Id", requestID(r))
+	g.requests.Add(1)
+	whole := false
 	defer func() {
 		// An aborted answer panics through here on purpose: it is logged, and goes on to the server.
+		if !whole && x.failure == nil {
+			x.failure = errAborted
+		}
 		g.access.write(r, x, start)
+		g.requests.Add(-1)
 	}()
-	g.serve(rec, r, x)
+	g.serve(&recorder{w, x}, r, x)
+	whole = true
 }
 
 func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
-	x.service = g.routes.Load().find(normalHost(r.Host), r.URL.Path)
-	if x.service == nil {
+	if r.Method == http.MethodConnect {
+		writePage(w, r, http.StatusMethodNotAllowed, "This is no forward proxy.", 0)
+		return
+	}
+	if !g.route(x, r) {
 		writePage(w, r, http.StatusNotFound, "There is nothing here.", 0)
 		return
 	}
+	defer x.target.release()
 	s := x.service
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
 			writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, s.MaxRequestBody)
+		r.Body = http.MaxBytesReader(w.ResponseWriter, r.Body, s.MaxRequestBody)
 	}
-	if x.target = claim(s); x.target == nil {
-		writePage(w, r, http.StatusServiceUnavailable, "The service is not running.", 5)
-		return
-	}
-	defer x.target.release()
+	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), exchangeKey{}, x))
+	defer cancel()
+	x.cancel, x.spare = cancel, context.AfterFunc(x.target.life, cancel)
+	defer x.spare()
+	r = r.WithContext(ctx)
 	if s.StripPrefix && s.PathPrefix != "/" {
 		r = stripped(r, s.PathPrefix)
 	}
-	w.target = x.target
-	g.reverse().ServeHTTP(w, r)
+	g.reverse.ServeHTTP(w, r)
 }
 
-// claim takes the active target of s. A target that a switch closed meanwhile sends the request back to the pointer,
-// which by then names its successor.
-func claim(s *live) *upstream {
-	for {
-		u := s.target.Load()
-		if u == nil || u.claim() {
-			return u
+// route claims the target for a request. One that a switch closed meanwhile turns it away: by then there is a newer
+// snapshot.
+func (g *gate) route(x *exchange, r *http.Request) bool {
+	for host := normalHost(r.Host); ; {
+		s := g.routes.Load().find(host, r.URL.Path)
+		if s == nil {
+			return false
+		}
+		if s.target.claim() {
+			x.service, x.target = s, s.target
+			return true
 		}
 	}
+}
+
+// requestID is the client's, if it is a plain one.
+func requestID(r *http.Request) string {
+	id := r.Header.Get("X-Request-Id")
+	if id == "" || len(id) > maxName || strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c >= 0x7f }) {
+		return newRequestID()
+	}
+	return id
 }
 
 func stripped(r *http.Request, prefix string) *http.Request {
@@ -110,22 +143,16 @@ func stripped(r *http.Request, prefix string) *http.Request {
 	return r2
 }
 
-func (g *gate) reverse() *httputil.ReverseProxy {
-	return &httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: roundTripper{}, FlushInterval: -1, BufferPool: &g.buffer,
-		ModifyResponse: endAtCut, ErrorHandler: g.failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
-	}
-}
-
 // rewrite makes the request that the target sees. Forwarding headers of the client are dropped, for anybody can write
 // them; what the proxy knows by itself takes their place.
 func rewrite(p *httputil.ProxyRequest) {
 	x := exchangeOf(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", x.target.Address, p.In.Host
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
-	p.Out.Header.Del("Forwarded")
+	maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return forwarding(name) })
 	p.SetXForwarded()
-	if strings.EqualFold(p.In.Header.Get("Upgrade"), "h2c") { // the target would answer in a protocol that we do not speak
+	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
+	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak
 		p.Out.Header.Del("Upgrade")
 		p.Out.Header.Del("Connection")
 		p.Out.Header.Del("Http2-Settings")
@@ -133,6 +160,15 @@ func rewrite(p *httputil.ProxyRequest) {
 	if _, ok := p.In.Header["User-Agent"]; !ok {
 		p.Out.Header["User-Agent"] = nil // or Go's own would be added
 	}
+}
+
+// forwarding tells whether a header speaks of the way that a request came. Many an app server takes _ for -.
+func forwarding(name string) bool {
+	if len(name) < len("Forwarded") {
+		return false
+	}
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
 }
 
 // roundTripper sends a request to its target. While the target refuses connections, no byte of the request has been
@@ -148,18 +184,20 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body *keepOpen
 	if r.Body != nil && r.Body != http.NoBody {
 		body = &keepOpen{ReadCloser: r.Body}
-		r = r.Clone(r.Context())
+		r = r.WithContext(r.Context()) // a copy: the caller's is not ours to change
 		r.Body = body
 	}
-	for deadline := time.Now().Add(holdTimeout); ; {
+	for {
 		resp, err := via.RoundTrip(r)
-		if err == nil || !isDialError(err) || body.wasRead() || time.Now().After(deadline) {
+		if err == nil || !isDialError(err) {
+			u.since.Store(0)
 			return resp, err
+		}
+		if r.Context().Err() != nil || body.wasRead() || !u.refused() {
+			return nil, err
 		}
 		select {
 		case <-r.Context().Done():
-			return nil, err
-		case <-u.cut:
 			return nil, err
 		case <-time.After(holdPause):
 		}
@@ -191,54 +229,31 @@ func (k *keepOpen) Close() error { return nil } // the server closes it
 
 func (k *keepOpen) wasRead() bool { return k != nil && k.read.Load() }
 
-// endAtCut makes an answer without a known length end, properly, at the drain deadline of its target.
+// endAtCut makes an answer without a known length end, properly, at the drain deadline of its target. One of known
+// length breaks off there, so that its client sees that it is not whole.
 func endAtCut(resp *http.Response) error {
 	if resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols {
-		x := exchangeOf(resp.Request.Context())
-		resp.Body = newCutBody(resp.Body, x.target.cut)
+		resp.Body = cutBody{resp.Body, exchangeOf(resp.Request.Context()).target}
 	}
 	return nil
 }
 
-// cutBody ends with io.EOF when cut is closed, whatever its source still has.
+// cutBody ends with io.EOF when the target's life does, whatever the source still has.
 type cutBody struct {
 	io.ReadCloser
-	cut  <-chan struct{}
-	done chan struct{}
-	once sync.Once
+	target *upstream
 }
 
-func newCutBody(rc io.ReadCloser, cut <-chan struct{}) *cutBody {
-	b := &cutBody{ReadCloser: rc, cut: cut, done: make(chan struct{})}
-	go func() {
-		select {
-		case <-cut:
-			_ = rc.Close() // unblocks Read, which then tells the end
-		case <-b.done:
-		}
-	}()
-	return b
-}
-
-func (b *cutBody) Read(p []byte) (int, error) {
+func (b cutBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		select {
-		case <-b.cut:
-			return n, io.EOF
-		default:
-		}
+	if err != nil && b.target.life.Err() != nil {
+		err = io.EOF
 	}
 	return n, err
 }
 
-func (b *cutBody) Close() error {
-	b.once.Do(func() { close(b.done) })
-	return b.ReadCloser.Close()
-}
-
 // failed answers for a target that gave no answer.
-func (g *gate) failed(w http.ResponseWriter, r *http.Request, err error) {
+func failed(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
 	x.failure = err
 	var tooLarge *http.MaxBytesError
@@ -246,6 +261,8 @@ func (g *gate) failed(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &tooLarge):
 		writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)
+	case x.target.life.Err() != nil:
+		writePage(w, r, http.StatusServiceUnavailable, "The service was replaced before it answered.", 1)
 	case r.Context().Err() != nil:
 		x.status = statusClientGone // nobody is there to read an answer
 		panic(http.ErrAbortHandler)
@@ -264,8 +281,7 @@ const statusClientGone = 499
 // recorder sees what is answered.
 type recorder struct {
 	http.ResponseWriter
-	x      *exchange
-	target *upstream
+	x *exchange
 }
 
 // WriteHeader keeps the final status: a 103 is only on the way to it.
@@ -281,7 +297,7 @@ func (w *recorder) Write(p []byte) (int, error) {
 		w.x.status = http.StatusOK
 	}
 	n, err := w.ResponseWriter.Write(p)
-	w.x.bytes += int64(n)
+	w.x.bytes.Add(int64(n))
 	return n, err
 }
 

@@ -47,6 +47,9 @@ func (e *UnhealthyError) Error() string {
 	if n := len(e.Attempts); n > 0 {
 		last = e.Attempts[n-1].String()
 	}
+	if e.After == 0 {
+		return fmt.Sprintf("no longer healthy: GET %s on %s: %s", e.Path, e.Target.Address, last)
+	}
 	return fmt.Sprintf("not healthy within %s: GET %s on %s: %s", e.After, e.Path, e.Target.Address, last)
 }
 
@@ -71,6 +74,7 @@ func (e *UnhealthyError) Hint() string {
 const (
 	maxAttempts = 5
 	firstPoll   = 10 * time.Millisecond
+	telling     = 500 * time.Millisecond
 )
 
 // checker asks targets how they are. It follows no redirect and knows no HTTP_PROXY.
@@ -102,12 +106,14 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		a.Error = printable(reason(err, time.Duration(s.Health.Timeout)), 200)
+		a.Error = printable(reason(err, time.Since(a.Time)), 200)
 		return a
 	}
 	defer resp.Body.Close()
-	head, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // the status decides; the body only explains
-	a.Status, a.Healthy = resp.StatusCode, resp.StatusCode/100 == 2
+	if a.Status, a.Healthy = resp.StatusCode, resp.StatusCode/100 == 2; a.Healthy {
+		return a
+	}
+	head, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // it only explains
 	if resp.StatusCode/100 == 3 {
 		a.Location = printable(resp.Header.Get("Location"), 200)
 	}
@@ -115,24 +121,26 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 	return a
 }
 
-func reason(err error, limit time.Duration) string {
+func reason(err error, after time.Duration) string {
 	var op *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
-		return fmt.Sprintf("no answer within %s", limit)
+		return fmt.Sprintf("no answer within %s", after.Round(10*time.Millisecond))
 	case errors.As(err, &op):
 		return op.Op + ": " + op.Err.Error()
 	}
 	return err.Error()
 }
 
-// await asks until the target was healthy as often in a row as the service wants, soon at first and then at its interval.
+// await asks until the target was healthy as often in a row as the service wants: soon at first, and then at pauses of
+// a tenth of the time that has passed, up to the service's interval.
 func (c checker) await(ctx context.Context, t Target, s Service, on func(Attempt)) error {
 	start, pause, row := time.Now(), firstPoll, 0
 	var last []Attempt
 	for {
 		a := c.check(ctx, t, s)
-		if ctx.Err() == nil {
+		// The deadline cuts the last attempt off. It tells something only if it had time enough for an answer.
+		if ctx.Err() == nil || time.Since(a.Time) > telling || len(last) == 0 {
 			if last = append(last, a); len(last) > maxAttempts {
 				last = last[1:]
 			}
@@ -141,7 +149,7 @@ func (c checker) await(ctx context.Context, t Target, s Service, on func(Attempt
 		if row++; !a.Healthy {
 			row = 0
 		}
-		if row >= s.Health.Successes {
+		if row >= s.Health.Successes && ctx.Err() == nil {
 			return nil
 		}
 		select {
@@ -152,22 +160,22 @@ func (c checker) await(ctx context.Context, t Target, s Service, on func(Attempt
 			return ctx.Err()
 		case <-time.After(pause):
 		}
-		pause = min(pause*3/2, time.Duration(s.Health.Interval))
+		pause = min(pause+pause/10, time.Duration(s.Health.Interval))
 	}
 }
 
 // watch goes on asking for as long as the target may serve.
 func (c checker) watch(ctx context.Context, u *upstream, s Service) {
-	for {
+	for ask := u.health.Load() == nil; ; ask = true {
+		if ask {
+			if a := c.check(ctx, u.Target, s); ctx.Err() == nil {
+				u.health.Store(&a)
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(time.Duration(s.Health.Interval)):
-		}
-		a := c.check(ctx, u.Target, s)
-		if ctx.Err() == nil {
-			u.health.Store(&a)
-			u.healthy.Store(a.Healthy)
 		}
 	}
 }

@@ -2,17 +2,17 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	prepareTTL  = 5 * time.Minute // a prepared target that nobody commits is forgotten
-	recheckAge  = 2 * time.Second // an older answer is no proof of health at the moment of the switch
-	maxPrepared = 16              // of one service
+	prepareTTL  = time.Hour // a prepared target that nobody commits is forgotten
+	maxPrepared = 16        // of one service; the oldest makes room
 )
 
 // manager owns the services. It changes them one call at a time; requests never wait for it.
@@ -23,6 +23,8 @@ type manager struct {
 	log     *slog.Logger
 	version string
 
+	ttl  time.Duration   // of a prepared target
+	hold time.Duration   // see Options.Hold
 	life context.Context // of the health checks: ends when the proxy does
 	wg   sync.WaitGroup
 
@@ -35,18 +37,15 @@ type manager struct {
 type service struct {
 	name     string
 	record   record
-	live     *live
-	active   *upstream
-	previous *upstream
+	live     *live              // nil: none
 	stop     context.CancelFunc // of the active target's health checks
 	prepared map[string]*prepared
-	draining map[string]*upstream // by target ID
+	leaving  []*upstream // no longer active; requests may still be with them
 }
 
 type prepared struct {
 	placed
 	generation int64
-	at         time.Time // of the last healthy answer
 	expires    time.Time
 }
 
@@ -74,53 +73,53 @@ func (m *manager) restore() error {
 		m.log.Error("this service does not serve: its state cannot be read", "service", name, "error", err)
 	}
 	for name, r := range all {
-		s := m.get(name)
-		s.record = r
-		if r.Previous != nil {
-			s.previous = newUpstream(r.Previous.Target, r.Previous.Service)
-		}
-		m.place(s, r.Active, nil)
+		m.activate(m.get(name), r, nil)
 	}
-	m.publish()
 	return nil
 }
 
 func (m *manager) get(name string) *service {
 	s := m.services[name]
 	if s == nil {
-		s = &service{name: name, prepared: map[string]*prepared{}, draining: map[string]*upstream{}}
+		s = &service{name: name, prepared: map[string]*prepared{}}
 		m.services[name] = s
 	}
 	return s
 }
 
-// place makes p what the service routes to: u if it is running already, else a new upstream.
-func (m *manager) place(s *service, p *placed, u *upstream) {
+// activate makes r what the service serves by; health is what the target answered last, nil if it was not asked yet.
+func (m *manager) activate(s *service, r record, health *Attempt) {
 	if s.stop != nil {
 		s.stop()
 		s.stop = nil
 	}
 	old := s.live
-	if p == nil {
-		s.live, s.active = nil, nil
-		if old != nil {
-			old.target.Store(nil)
+	s.record, s.live = r, nil
+	if r.Active != nil {
+		u := newUpstream(m.life, r.Active.Target, r.Active.Service, m.hold)
+		u.health.Store(health)
+		s.live = &live{r.Active.Service, u}
+		ctx, stop := context.WithCancel(m.life)
+		s.stop = stop
+		m.wg.Go(func() { m.checker.watch(ctx, u, r.Active.Service) })
+	}
+	m.publish()
+	if old != nil { // after the new snapshot is there: who is turned away routes again, by that
+		old.target.leave()
+		s.leaving = append(s.leaving, old.target)
+	}
+	s.sweep()
+}
+
+// sweep forgets the targets that the last request has left.
+func (s *service) sweep() {
+	s.leaving = slices.DeleteFunc(s.leaving, func(u *upstream) bool {
+		gone := u.inFlight.Load() == 0
+		if gone {
+			u.end()
 		}
-		return
-	}
-	if u == nil {
-		u = newUpstream(p.Target, p.Service)
-	}
-	u.draining.Store(false)
-	delete(s.draining, u.ID)
-	s.active, s.live = u, &live{Service: p.Service}
-	s.live.target.Store(u)
-	if old != nil {
-		old.target.Store(u) // for requests that looked up the old snapshot a moment ago
-	}
-	ctx, stop := context.WithCancel(m.life)
-	s.stop = stop
-	m.wg.Go(func() { m.checker.watch(ctx, u, p.Service) })
+		return gone
+	})
 }
 
 // publish makes a new snapshot for requests.
@@ -133,6 +132,20 @@ func (m *manager) publish() {
 	}
 	r := newRoutes(all)
 	m.gate.routes.Store(&r)
+}
+
+// cutAll ends all that is still in flight, properly where the protocol has a way to say so.
+func (m *manager) cutAll() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, s := range m.services {
+		if s.live != nil {
+			s.live.target.end()
+		}
+		for _, u := range s.leaving {
+			u.end()
+		}
+	}
 }
 
 // prepare waits until the target is healthy, and keeps it for a commit. It ends with ctx, that is, with its caller.
@@ -152,21 +165,31 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 	if err := m.checker.await(wait, req.Target, svc, on); err != nil {
 		return "", err
 	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	if err := m.admit(svc, req.Generation); err != nil { // time has passed
+		return "", err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.get(svc.Name)
-	now := time.Now()
-	for t, p := range s.prepared {
-		if now.After(p.expires) {
-			delete(s.prepared, t)
-		}
-	}
-	if len(s.prepared) >= maxPrepared {
-		return "", &refusedError{fmt.Errorf("service %s has %d prepared targets that nobody commits", svc.Name, len(s.prepared))}
+	maps.DeleteFunc(s.prepared, func(_ string, p *prepared) bool { return time.Now().After(p.expires) })
+	for len(s.prepared) >= maxPrepared {
+		delete(s.prepared, oldest(s.prepared))
 	}
 	token = newRequestID()
-	s.prepared[token] = &prepared{placed{svc, req.Target}, req.Generation, now, now.Add(prepareTTL)}
+	s.prepared[token] = &prepared{placed{svc, req.Target}, req.Generation, time.Now().Add(m.ttl)}
 	return token, nil
+}
+
+func oldest(all map[string]*prepared) (token string) {
+	for t, p := range all {
+		if token == "" || p.expires.Before(all[token].expires) {
+			token = t
+		}
+	}
+	return token
 }
 
 // admit refuses stale runs and routes that belong to another service.
@@ -194,52 +217,59 @@ func (m *manager) conflict(svc Service) error {
 // commit makes a prepared target the active one: durable first, visible then.
 func (m *manager) commit(ctx context.Context, name, token string, generation int64) (Switched, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.services[name]
-	if s == nil || s.prepared[token] == nil || time.Now().After(s.prepared[token].expires) {
-		return Switched{}, &refusedError{fmt.Errorf("service %s has no such prepared target: it may have expired, or the proxy was restarted", name)}
-	}
-	p := s.prepared[token]
-	if generation < s.record.Generation || generation != p.generation {
-		return Switched{}, &StaleError{name, generation, s.record.Generation}
-	}
-	if err := m.conflict(p.Service); err != nil {
+	p, err := m.committable(name, token, generation)
+	m.mu.Unlock()
+	if err != nil {
 		return Switched{}, err
 	}
-	if time.Since(p.at) > recheckAge {
-		if a := m.checker.check(ctx, p.Target, p.Service); !a.Healthy {
-			return Switched{}, &UnhealthyError{Target: p.Target, Path: p.Service.Health.Path, Attempts: []Attempt{a}}
-		}
-	}
+	// That it was healthy when it was prepared proves nothing now. Others do not wait for the answer.
+	health := m.checker.check(ctx, p.Target, p.Service)
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil { // the caller is gone: it will never know, so it must not happen
 		return Switched{}, err
 	}
+	if !health.Healthy {
+		return Switched{}, &UnhealthyError{Target: p.Target, Path: p.Service.Health.Path, Attempts: []Attempt{health}}
+	}
+	if p, err = m.committable(name, token, generation); err != nil {
+		return Switched{}, err
+	}
+	s := m.services[name]
 	next := record{Generation: generation, Active: &p.placed, Previous: s.record.Active}
+	if s.record.Generation == generation && s.record.Active != nil && !s.record.Undone {
+		next.Previous = s.record.Previous // an undo takes the whole run back
+	}
 	if err := m.store.save(name, next); err != nil {
 		return Switched{}, err
 	}
-	delete(s.prepared, token)
-	delete(m.bad, name)
-	m.retire(s, s.previous)
-	s.previous = s.active
-	s.record = next
-	m.place(s, next.Active, nil)
-	m.publish()
 	out := Switched{}
-	if next.Previous != nil {
-		out.Previous = &next.Previous.Target
+	if s.record.Active != nil {
+		out.Previous = &s.record.Active.Target
 	}
+	maps.DeleteFunc(s.prepared, func(t string, p *prepared) bool { return t == token || p.generation < generation })
+	delete(m.bad, name)
+	m.activate(s, next, &health)
 	return out, nil
 }
 
-// retire keeps a target in sight while requests are still with it.
-func (m *manager) retire(s *service, u *upstream) {
-	if u != nil && u.inFlight.Load() > 0 {
-		s.draining[u.ID] = u
+// committable is the prepared target, if it may be committed now.
+func (m *manager) committable(name, token string, generation int64) (*prepared, error) {
+	s := m.services[name]
+	if s != nil && generation < s.record.Generation {
+		return nil, &StaleError{name, generation, s.record.Generation}
 	}
+	if s == nil || s.prepared[token] == nil || time.Now().After(s.prepared[token].expires) {
+		return nil, &refusedError{fmt.Errorf("service %.80s has no such prepared target: it may have expired, or the proxy was restarted", name)}
+	}
+	p := s.prepared[token]
+	if generation != p.generation {
+		return nil, &refusedError{fmt.Errorf("service %s: the target was prepared by run %d, not by %d", name, p.generation, generation)}
+	}
+	return p, m.conflict(p.Service)
 }
 
-// undo goes back to what served before the commit of this generation. Without such a commit there is nothing to undo.
+// undo goes back to what served before the commits of this generation. Without any there is nothing to undo.
 func (m *manager) undo(name string, generation int64) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -247,92 +277,71 @@ func (m *manager) undo(name string, generation int64) error {
 	if s == nil {
 		return nil
 	}
-	for t, p := range s.prepared {
-		if p.generation == generation {
-			delete(s.prepared, t)
-		}
-	}
+	maps.DeleteFunc(s.prepared, func(_ string, p *prepared) bool { return p.generation == generation })
 	switch {
-	case s.record.Generation < generation:
-		return nil
 	case s.record.Generation > generation:
 		return &StaleError{name, generation, s.record.Generation}
-	}
-	next := record{Generation: generation, Active: s.record.Previous}
-	if s.active != nil && next.Active == nil && s.record.Active == nil {
+	case s.record.Generation < generation || s.record.Undone || s.record.Active == nil:
 		return nil
 	}
+	next := record{Generation: generation, Active: s.record.Previous, Undone: true}
 	if err := m.store.save(name, next); err != nil {
 		return err
 	}
-	undone, back := s.active, s.previous
-	s.record, s.previous = next, nil
-	m.place(s, next.Active, back)
-	if undone != nil {
-		s.draining[undone.ID] = undone
-	}
-	m.publish()
+	m.activate(s, next, nil)
 	return nil
 }
 
 // drain waits until no request is with the target any more, or ends those that are at the deadline.
 func (m *manager) drain(ctx context.Context, name, target string, timeout time.Duration) (Drained, error) {
 	m.mu.Lock()
+	var leaving []*upstream // a target that was active more than once is there more than once
 	s := m.services[name]
-	var u *upstream
+	if s != nil && s.live != nil && s.live.target.ID == target {
+		m.mu.Unlock()
+		return Drained{}, &refusedError{fmt.Errorf("target %.12s is the active one of service %s", target, name)}
+	}
 	if s != nil {
-		switch {
-		case s.active != nil && s.active.ID == target:
-			m.mu.Unlock()
-			return Drained{}, &refusedError{fmt.Errorf("target %.12s is the active one of service %s", target, name)}
-		case s.previous != nil && s.previous.ID == target:
-			u = s.previous
-		default:
-			u = s.draining[target]
+		for _, u := range s.leaving {
+			if u.ID == target {
+				leaving = append(leaving, u)
+			}
 		}
 	}
-	if u == nil {
-		m.mu.Unlock()
-		return Drained{}, nil // nothing is with a target that nobody knows
-	}
-	u.draining.Store(true)
-	s.draining[target] = u
 	m.mu.Unlock()
-
 	ctx, stop := context.WithTimeout(ctx, timeout)
 	defer stop()
-	d := u.drain(ctx)
-	if d.InFlight == 0 {
+	d, err := drain(ctx, leaving)
+	if s != nil {
 		m.mu.Lock()
-		if s.draining[target] == u {
-			delete(s.draining, target)
-		}
+		s.sweep()
 		m.mu.Unlock()
-		u.close()
 	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return d, ctx.Err()
-	}
-	return d, nil
+	return d, err
 }
 
-// remove takes a service away at once.
+// remove takes a service away at once. Its generation stays, so that a run which it overtook cannot bring it back.
 func (m *manager) remove(name string, generation int64) error {
+	if err := checkName(name); err != nil {
+		return &refusedError{err}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	s := m.services[name]
-	if s == nil {
-		return m.store.remove(name)
+	if s == nil && m.bad[name] == nil {
+		return nil
 	}
+	s = m.get(name)
 	if generation < s.record.Generation {
 		return &StaleError{name, generation, s.record.Generation}
 	}
-	if err := m.store.remove(name); err != nil {
+	next := record{Generation: generation, Undone: true}
+	if err := m.store.save(name, next); err != nil {
 		return err
 	}
-	m.place(s, nil, nil)
-	delete(m.services, name)
-	m.publish()
+	clear(s.prepared)
+	delete(m.bad, name)
+	m.activate(s, next, nil)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,14 +60,30 @@ func newFailure(err error) *failure {
 	return f
 }
 
+// error is what the proxy said, fit for a terminal: it comes from a host.
 func (f *failure) error() error {
 	switch {
 	case f.Stale != nil:
+		f.Stale.Service = printable(f.Stale.Service, maxName)
 		return f.Stale
 	case f.Unhealthy != nil:
-		return f.Unhealthy
+		return f.Unhealthy.clean()
 	}
-	return &refusedError{errors.New(f.Message)}
+	return &refusedError{errors.New(printable(f.Message, 500))}
+}
+
+func (a Attempt) clean() Attempt {
+	a.Error, a.Location, a.Body = printable(a.Error, 200), printable(a.Location, 200), printable(a.Body, 200)
+	return a
+}
+
+func (e *UnhealthyError) clean() *UnhealthyError {
+	c := &UnhealthyError{Target: e.Target, After: e.After, Path: printable(e.Path, 200)}
+	c.Target.ID, c.Target.Address, c.Target.Release = printable(e.Target.ID, maxName), printable(e.Target.Address, maxName), printable(e.Target.Release, maxName)
+	for _, a := range e.Attempts[max(0, len(e.Attempts)-maxAttempts):] {
+		c.Attempts = append(c.Attempts, a.clean())
+	}
+	return c
 }
 
 // control is the private side: it answers on the control socket.
@@ -128,9 +145,17 @@ func (c control) prepare(w http.ResponseWriter, r *http.Request) {
 }
 
 func readMessage(r io.Reader, v any) error {
-	dec := json.NewDecoder(io.LimitReader(r, maxMessage))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
+	// To its end: only then does the server notice a caller that goes away.
+	b, err := io.ReadAll(io.LimitReader(r, maxMessage+1))
+	if err == nil && len(b) > maxMessage {
+		err = fmt.Errorf("more than %d bytes", maxMessage)
+	}
+	if err == nil {
+		dec := json.NewDecoder(bytes.NewReader(b))
+		dec.DisallowUnknownFields()
+		err = dec.Decode(v)
+	}
+	if err != nil {
 		return &refusedError{fmt.Errorf("control message: %w", err)}
 	}
 	return nil

@@ -4,13 +4,12 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"sync/atomic"
 )
 
-// live is a service as requests meet it. The snapshot names it; its target can be swapped while requests look.
+// live is a service as requests meet it: a snapshot names it, and nothing in it changes.
 type live struct {
 	Service
-	target atomic.Pointer[upstream] // nil: the service has none
+	target *upstream
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

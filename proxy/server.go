@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,30 +24,33 @@ type Options struct {
 	AccessLog io.Writer // a line of JSON for each request; nil = none
 	Log       *slog.Logger
 	Version   string
+
+	// Zero values mean the defaults. There is no limit on the length of an answer: downloads and streams take their time.
+	HeaderTimeout time.Duration // for a client to send the head of a request; default 15 s
+	IdleTimeout   time.Duration // of a client's connection between two requests; default 75 s
+	Hold          time.Duration // requests wait so long for a target that refuses connections; default 5 s
+	QuitTimeout   time.Duration // for requests in flight when the proxy itself ends; default 25 s
 }
 
-// Limits of clients. There is none on the length of an answer: downloads and streams take their time.
-const (
-	headerTimeout = 15 * time.Second
-	idleClient    = 75 * time.Second
-	quitTimeout   = 25 * time.Second // for requests in flight when the proxy itself ends
-	flushEvery    = time.Second
-)
+func (o Options) withDefaults() Options {
+	o.HeaderTimeout, o.IdleTimeout = cmp.Or(o.HeaderTimeout, 15*time.Second), cmp.Or(o.IdleTimeout, 75*time.Second)
+	o.Hold, o.QuitTimeout = cmp.Or(o.Hold, 5*time.Second), cmp.Or(o.QuitTimeout, 25*time.Second)
+	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
+	return o
+}
 
 // Run serves until ctx ends; then it takes no new connection, lets the requests in flight end, and returns.
 func Run(ctx context.Context, o Options) error {
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
+	o = o.withDefaults()
 	st, err := openStore(o.StateDir)
 	if err != nil {
 		return err
 	}
-	g := &gate{log: o.Log, access: newAccessLog(o.AccessLog)}
-	g.routes.Store(&routes{})
+	g := newGate(newAccessLog(o.AccessLog))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
+	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
+	defer m.wg.Wait()
 	defer stop()
-	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, life: life, services: map[string]*service{}}
 	if err := m.restore(); err != nil {
 		return err
 	}
@@ -59,10 +63,17 @@ func Run(ctx context.Context, o Options) error {
 		return errors.Join(err, public.Close())
 	}
 	o.Log.Info("ready", "address", public.Addr().String(), "version", o.Version, "services", len(m.services))
-	err = serve(ctx, g, public, private, control{m}.handler())
-	stop()
-	m.wg.Wait()
-	g.access.flush()
+	quit, logged := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(logged)
+		g.access.run(quit)
+	}()
+	err = m.serve(ctx, o, public, private)
+	close(quit)
+	select {
+	case <-logged:
+	case <-time.After(flushEvery): // a reader that hangs must not keep the process
+	}
 	return err
 }
 
@@ -81,34 +92,47 @@ func listenControl(path string) (net.Listener, error) {
 	return l, nil
 }
 
-func serve(ctx context.Context, g *gate, public, private net.Listener, handler http.Handler) error {
+func (m *manager) serve(ctx context.Context, o Options, public, private net.Listener) error {
 	quiet := log.New(io.Discard, "", 0) // what clients do wrong is not worth a line each
-	gateServer := &http.Server{Handler: g, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleClient, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet}
-	controlServer := &http.Server{Handler: handler, ReadHeaderTimeout: headerTimeout, ErrorLog: quiet}
+	var calls sync.WaitGroup
+	gate := &http.Server{Handler: m.gate, ReadHeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet}
+	control := &http.Server{Handler: counted(&calls, control{m}.handler()), ReadHeaderTimeout: o.HeaderTimeout, ErrorLog: quiet}
 	failed := make(chan error, 2)
 	var wg sync.WaitGroup
-	wg.Go(func() { failed <- gateServer.Serve(public) })
-	wg.Go(func() { failed <- controlServer.Serve(private) })
-	tick := time.NewTicker(flushEvery)
-	defer tick.Stop()
+	wg.Go(func() { failed <- gate.Serve(public) })
+	wg.Go(func() { failed <- control.Serve(private) })
 	var err error
-	for waiting := true; waiting; {
-		select {
-		case <-tick.C:
-			g.access.flush()
-		case <-ctx.Done():
-			waiting = false
-		case err = <-failed:
-			err = fmt.Errorf("serve: %w", err)
-			waiting = false
-		}
+	select {
+	case <-ctx.Done():
+	case e := <-failed:
+		err = fmt.Errorf("serve: %w", e)
 	}
-	quit, stop := context.WithTimeout(context.WithoutCancel(ctx), quitTimeout)
-	defer stop()
-	_ = controlServer.Close()
-	if e := gateServer.Shutdown(quit); e != nil {
-		_ = gateServer.Close()
-	}
+	_ = control.Close() // ends the calls' contexts; a commit that is being written is waited for
+	calls.Wait()
+	m.shutdown(ctx, gate, o.QuitTimeout)
 	wg.Wait()
 	return err
+}
+
+// shutdown lets requests end by themselves first, then ends them as a drain would, and then by force. Upgraded
+// connections never end by themselves: they go as soon as all else has.
+func (m *manager) shutdown(ctx context.Context, gate *http.Server, patience time.Duration) {
+	ctx = context.WithoutCancel(ctx) // it has ended: that is why we are here
+	quit, stop := context.WithTimeout(ctx, patience)
+	defer stop()
+	_ = gate.Shutdown(quit) // what is left is ended below
+	m.cutAll()
+	for end := time.Now().Add(2 * closeTimeout); m.gate.requests.Load() > 0 && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	_ = gate.Close()
+}
+
+// counted lets wg know of each call that is being answered.
+func counted(wg *sync.WaitGroup, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		wg.Add(1)
+		defer wg.Done()
+		h.ServeHTTP(w, r)
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -55,12 +56,25 @@ type Target struct {
 const (
 	maxName  = 128
 	maxHosts = 100
+	maxPath  = 1024
+
+	minInterval = 10 * time.Millisecond // between health checks
 )
+
+func checkName(s string) error {
+	if s == "" || len(s) > maxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
+		return fmt.Errorf("service name %.80q: want lower case letters, digits, _ and -", s)
+	}
+	return nil
+}
+
+// notPath tells of characters that a path prefix, which is compared with decoded paths, had better not have.
+func notPath(r rune) bool { return r <= ' ' || r >= 0x7f || strings.ContainsRune("?#%\\;", r) }
 
 // withDefaults fills in what was left out, and checks the rest.
 func (s Service) withDefaults() (Service, error) {
-	if s.Name == "" || len(s.Name) > maxName || strings.Trim(s.Name, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
-		return s, fmt.Errorf("service name %.80q: want lower case letters, digits, _ and -", s.Name)
+	if err := checkName(s.Name); err != nil {
+		return s, err
 	}
 	if len(s.Hosts) > maxHosts {
 		return s, fmt.Errorf("service %s has %d hosts, at most %d are allowed", s.Name, len(s.Hosts), maxHosts)
@@ -68,17 +82,20 @@ func (s Service) withDefaults() (Service, error) {
 	hosts := make([]string, len(s.Hosts))
 	for i, h := range s.Hosts {
 		hosts[i] = normalHost(h)
-		if hosts[i] == "" {
+		if hosts[i] == "" || strings.Contains(strings.TrimPrefix(hosts[i], "*."), "*") {
 			return s, fmt.Errorf("service %s: host %.80q is no host name", s.Name, h)
 		}
 	}
 	s.Hosts = hosts
 	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
+	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {
+		return s, fmt.Errorf("service %s: path prefix %.80q is no plain path", s.Name, s.PathPrefix)
+	}
 	if s.Health.Path == "" {
 		s.Health.Path = "/up"
 	}
-	if !strings.HasPrefix(s.Health.Path, "/") {
-		return s, fmt.Errorf("service %s: health path %.80q does not begin with /", s.Name, s.Health.Path)
+	if !strings.HasPrefix(s.Health.Path, "/") || len(s.Health.Path) > maxPath {
+		return s, fmt.Errorf("service %s: health path %.80q does not begin with /, or is too long", s.Name, s.Health.Path)
 	}
 	orDefault := func(d *Duration, v time.Duration) {
 		if *d <= 0 {
@@ -86,6 +103,7 @@ func (s Service) withDefaults() (Service, error) {
 		}
 	}
 	orDefault(&s.Health.Interval, time.Second)
+	s.Health.Interval = max(s.Health.Interval, Duration(minInterval))
 	orDefault(&s.Health.Timeout, 5*time.Second)
 	orDefault(&s.DrainTimeout, 30*time.Second)
 	orDefault(&s.ResponseTimeout, 60*time.Second)
@@ -125,10 +143,23 @@ func (t Target) check() error {
 func normalHost(s string) string {
 	if h, _, err := net.SplitHostPort(s); err == nil {
 		s = h
+	} else if in, ok := strings.CutPrefix(s, "["); ok {
+		s = strings.TrimSuffix(in, "]")
 	}
-	s = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]"), ".")
-	if len(s) > 253 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("/\\@?#[]", r) }) {
+	if strings.Contains(s, ":") {
+		if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
+			return a.String()
+		}
+		return ""
+	}
+	s = strings.TrimSuffix(s, ".")
+	if s == "" || len(s) > 253 || strings.HasPrefix(s, ".") || strings.HasSuffix(s, ".") || strings.Contains(s, "..") || strings.ContainsFunc(s, notHost) {
 		return ""
 	}
 	return strings.ToLower(s)
+}
+
+func notHost(r rune) bool {
+	letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+	return !letter && (r < '0' || r > '9') && !strings.ContainsRune("-_.*", r)
 }

@@ -1,12 +1,10 @@
 package proxy
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +17,8 @@ const maxState = 1 << 20
 type record struct {
 	Generation int64   `json:"generation"`
 	Active     *placed `json:"active"`             // nil: removed, or undone to nothing
-	Previous   *placed `json:"previous,omitempty"` // where an undo goes
+	Previous   *placed `json:"previous,omitempty"` // where an undo goes; nil: to nothing
+	Undone     bool    `json:"undone,omitempty"`   // this generation's commit, or there was none
 }
 
 // placed is a target with the service's settings as they were with it.
@@ -41,24 +40,36 @@ func openStore(dir string) (store, error) {
 func (s store) path(name string) string { return filepath.Join(s.dir, name+".json") }
 
 // save replaces a service's file: the old content or the new one is there at any moment, and the new one is on the
-// disk when save returns. What was there before stays beside it, as the last good copy.
-func (s store) save(name string, r record) (err error) {
+// disk when save returns. A second copy stays beside it, for the day when the first cannot be read.
+func (s store) save(name string, r record) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
-	tmp := s.path(name) + ".new"
-	if err := writeSynced(tmp, append(b, '\n')); err != nil {
-		return fmt.Errorf("save state: %w", errors.Join(err, os.Remove(tmp)))
+	b = append(b, '\n')
+	if len(b) > maxState {
+		return &refusedError{fmt.Errorf("save state: service %s has %d bytes of settings, at most %d can be kept", name, len(b), maxState)}
 	}
-	if old, err := os.ReadFile(s.path(name)); err == nil && json.Valid(old) {
-		// Losing the copy loses no state; failing the commit for it would.
-		_ = writeSynced(s.path(name)+".bak", old)
-	}
-	if err := os.Rename(tmp, s.path(name)); err != nil {
+	if err := replace(s.path(name), b); err != nil {
 		return fmt.Errorf("save state: %w", err)
 	}
-	return s.syncDir()
+	if err := s.syncDir(); err != nil {
+		return err
+	}
+	_ = replace(s.path(name)+".bak", b) // the state is safe without it
+	return nil
+}
+
+func replace(path string, b []byte) error {
+	tmp := path + ".new"
+	err := writeSynced(tmp, b)
+	if err == nil {
+		err = os.Rename(tmp, path)
+	}
+	if err != nil {
+		_ = os.Remove(tmp) // a rest of it would be overwritten the next time
+	}
+	return err
 }
 
 func writeSynced(path string, b []byte) error {
@@ -97,10 +108,10 @@ func (s store) load() (all map[string]record, bad map[string]error, err error) {
 		if !ok || all[name].Active != nil || bad[name] != nil {
 			continue
 		}
-		r, err := readRecord(s.path(name))
+		r, err := s.read(name, "")
 		if err != nil {
 			var again error
-			if r, again = readRecord(s.path(name) + ".bak"); again != nil {
+			if r, again = s.read(name, ".bak"); again != nil {
 				bad[name] = errors.Join(err, again)
 				continue
 			}
@@ -110,8 +121,8 @@ func (s store) load() (all map[string]record, bad map[string]error, err error) {
 	return all, bad, nil
 }
 
-func readRecord(path string) (record, error) {
-	f, err := os.Open(path)
+func (s store) read(name, suffix string) (record, error) {
+	f, err := os.Open(s.path(name) + suffix)
 	if err != nil {
 		return record{}, err
 	}
@@ -120,15 +131,21 @@ func readRecord(path string) (record, error) {
 	if err != nil {
 		return record{}, err
 	}
-	return parseRecord(b)
+	r, err := parseRecord(b)
+	if err == nil && r.Active != nil && r.Active.Service.Name != name {
+		err = fmt.Errorf("state: this is service %s", r.Active.Service.Name)
+	}
+	return r, err
 }
 
 // parseRecord accepts only what could have been saved.
 func parseRecord(b []byte) (record, error) {
 	var r record
-	dec := json.NewDecoder(bytes.NewReader(b))
-	if err := dec.Decode(&r); err != nil {
+	if err := json.Unmarshal(b, &r); err != nil {
 		return record{}, fmt.Errorf("state: %w", err)
+	}
+	if r.Active == nil && !r.Undone {
+		return record{}, errors.New("state: no target")
 	}
 	for _, p := range []*placed{r.Active, r.Previous} {
 		if p == nil {
@@ -143,15 +160,4 @@ func parseRecord(b []byte) (record, error) {
 		}
 	}
 	return r, nil
-}
-
-func (s store) remove(name string) error {
-	err := os.Remove(s.path(name))
-	if e := os.Remove(s.path(name) + ".bak"); !errors.Is(e, fs.ErrNotExist) {
-		err = errors.Join(err, e)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove state: %w", err)
-	}
-	return s.syncDir()
 }

@@ -40,14 +40,15 @@ func (m *manager) status() Status {
 		st.Bad[name] = printable(err.Error(), 200)
 	}
 	for _, s := range m.services {
+		s.sweep()
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.active.status()}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status()}
 		if s.record.Previous != nil {
 			v.Previous = &s.record.Previous.Target
 		}
-		for _, u := range s.draining {
+		for _, u := range s.leaving {
 			v.Draining = append(v.Draining, *u.status())
 		}
 		st.Services = append(st.Services, v)

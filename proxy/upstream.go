@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -20,23 +19,23 @@ const (
 // upstream is a target as requests meet it: claimed by each request for its whole life.
 type upstream struct {
 	Target
-	service string
-
 	reused http.RoundTripper // keeps connections; only for requests that may be sent twice
 	fresh  http.RoundTripper // a connection for each request
+	close  func()            // closes idle connections
 
 	inFlight atomic.Int64 // requests, upgraded connections included
 	sockets  atomic.Int64 // upgraded connections
 	health   atomic.Pointer[Attempt]
-	healthy  atomic.Bool
-	draining atomic.Bool
+	leaving  atomic.Bool // no longer active: takes no request
 
-	cut     chan struct{} // closed at the drain deadline: streams and upgraded connections end
-	cutOnce sync.Once
-	close   func()
+	hold  time.Duration // how long requests wait for a target that refuses connections
+	since atomic.Int64  // when it began to refuse them, in Unix nanoseconds; 0 = it does not
+
+	life context.Context // not of one call: ends at the drain deadline, and with it what is in flight
+	end  context.CancelFunc
 }
 
-func newUpstream(t Target, s Service) *upstream {
+func newUpstream(life context.Context, t Target, s Service, hold time.Duration) *upstream {
 	d := &net.Dialer{Timeout: dialTimeout}
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
 		c, err := d.DialContext(ctx, network, t.Address)
@@ -52,8 +51,16 @@ func newUpstream(t Target, s Service) *upstream {
 	}
 	fresh := reused.Clone()
 	fresh.DisableKeepAlives = true
-	return &upstream{Target: t, service: s.Name, reused: reused, fresh: fresh, cut: make(chan struct{}),
-		close: func() { reused.CloseIdleConnections() }}
+	u := &upstream{Target: t, reused: reused, fresh: fresh, close: reused.CloseIdleConnections, hold: hold}
+	u.life, u.end = context.WithCancel(life)
+	return u
+}
+
+// refused notes that the target does not take connections, and tells whether it is worth to try on.
+func (u *upstream) refused() bool {
+	now := time.Now().UnixNano()
+	u.since.CompareAndSwap(0, now)
+	return now-u.since.Load() < int64(u.hold)
 }
 
 // dialError is a connection that never came about: no byte of the request can have been seen.
@@ -71,7 +78,7 @@ func isDialError(err error) bool {
 func (u *upstream) claim() bool {
 	u.inFlight.Add(1)
 	// Counted first, checked second: a drain that saw zero has closed the door before it looked.
-	if u.draining.Load() {
+	if u.leaving.Load() {
 		u.inFlight.Add(-1)
 		return false
 	}
@@ -80,23 +87,50 @@ func (u *upstream) claim() bool {
 
 func (u *upstream) release() { u.inFlight.Add(-1) }
 
-// drain waits until nothing is in flight; when ctx ends, it ends what still is, and gives that a moment.
-func (u *upstream) drain(ctx context.Context) Drained {
-	tick := time.NewTicker(20 * time.Millisecond)
+// leave closes the door: requests in flight stay, no other comes.
+func (u *upstream) leave() {
+	u.leaving.Store(true)
+	u.close()
+}
+
+// drain waits until nothing is in flight with any of them; at ctx's deadline it ends what still is, and gives that a
+// moment. When ctx is cancelled, it only stops waiting.
+func drain(ctx context.Context, all []*upstream) (Drained, error) {
+	if wait(ctx, all) {
+		return Drained{}, nil
+	}
+	left := inFlight(all)
+	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return left, ctx.Err()
+	}
+	for _, u := range all {
+		u.end()
+	}
+	moment, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*closeTimeout) // its deadline has just passed
+	defer stop()
+	wait(moment, all)
+	return left, nil
+}
+
+func wait(ctx context.Context, all []*upstream) (empty bool) {
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for u.inFlight.Load() > 0 {
+	for inFlight(all).InFlight > 0 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			left := Drained{InFlight: int(u.inFlight.Load()), WebSockets: int(u.sockets.Load())}
-			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				u.cutOnce.Do(func() { close(u.cut) })
-				time.Sleep(50 * time.Millisecond)
-			}
-			return left
+			return false
 		}
 	}
-	return Drained{}
+	return true
+}
+
+func inFlight(all []*upstream) (d Drained) {
+	for _, u := range all {
+		d.InFlight += int(u.inFlight.Load())
+		d.WebSockets += int(u.sockets.Load())
+	}
+	return d
 }
 
 // Drained is what was still in flight at the drain deadline: zero if all ended by itself.

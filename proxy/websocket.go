@@ -2,9 +2,12 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
+	"context"
 	"encoding/binary"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,67 +15,124 @@ import (
 // Hijack hands the connection to an upgraded protocol, and keeps the means to end it properly at the drain deadline.
 func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
-	if err != nil || w.target == nil {
+	if err != nil || w.x.target == nil {
 		return c, rw, err
 	}
-	s := &socket{Conn: c, target: w.target, x: w.x, done: make(chan struct{})}
-	w.target.sockets.Add(1)
-	go s.endAtCut()
-	return s, rw, nil
+	w.x.status = http.StatusSwitchingProtocols
+	w.x.spare() // from here on, the cut is ours to make
+	s := &socket{Conn: c, x: w.x, frames: strings.EqualFold(w.x.upgrade, "websocket")}
+	s.x.target.sockets.Add(1)
+	s.stop = context.AfterFunc(s.x.target.life, s.end)
+	return s, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(greeter{s})), nil
 }
 
 // socket is a client's upgraded connection. What the target sends through it is followed from frame to frame, so that a
 // close frame of ours never lands within another one.
 type socket struct {
 	net.Conn
-	target *upstream
 	x      *exchange
-	done   chan struct{}
+	frames bool // WebSocket: there is a way to say good-bye
+	stop   func() bool
 	once   sync.Once
 
 	mu     sync.Mutex
-	frames frameTracker
+	open   bool // the head of the answer is through
+	frame  frameTracker
+	ending bool // at the next end of a frame
 	ended  bool
 }
 
 // closeGoingAway is a WebSocket close frame with status 1001 (RFC 6455, 7.4.1).
 var closeGoingAway = [4]byte{0x88, 0x02, 0x03, 0xe9}
 
-const closeTimeout = time.Second // for a client that reads slowly to take the close frame
+const closeTimeout = time.Second // for a slow client to take the close frame, and to answer it
+
+// greeter writes the head of the answer to a socket; frames follow it.
+type greeter struct{ s *socket }
+
+func (g greeter) Write(p []byte) (int, error) {
+	g.s.mu.Lock()
+	defer g.s.mu.Unlock()
+	n, err := g.s.Conn.Write(p)
+	g.s.open = bytes.HasSuffix(p[:n], []byte("\r\n\r\n"))
+	g.s.sayGoodbye()
+	return n, err
+}
 
 func (s *socket) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
-		return 0, net.ErrClosed
+	for done := 0; done < len(p); {
+		if s.ended { // the client is told the end: what the target still says is for nobody
+			return len(p), nil
+		}
+		next := len(p)
+		if s.ending {
+			f := s.frame
+			next = done + f.next(p[done:])
+		}
+		n, err := s.Conn.Write(p[done:next])
+		s.x.bytes.Add(int64(n))
+		if s.frames {
+			s.frame.advance(p[done : done+n])
+		}
+		done += n
+		if err != nil {
+			return done, err
+		}
+		s.sayGoodbye()
 	}
-	n, err := s.Conn.Write(p)
-	s.x.bytes += int64(n)
-	s.frames.advance(p[:n])
-	return n, err
+	return len(p), nil
 }
 
-func (s *socket) endAtCut() {
-	select {
-	case <-s.done:
+// sayGoodbye sends the close frame when it is time, and no frame is half sent. Called with the lock.
+func (s *socket) sayGoodbye() {
+	if s.ended || !s.ending || !s.open || !s.frame.between() {
 		return
-	case <-s.target.cut:
-	}
-	// A write that is stuck holds the lock: the deadline gets it out.
-	_ = s.Conn.SetWriteDeadline(time.Now().Add(closeTimeout))
-	s.mu.Lock()
-	if s.frames.between() {
-		_, _ = s.Conn.Write(closeGoingAway[:]) // who is gone needs no good-bye
 	}
 	s.ended = true
-	s.mu.Unlock()
+	_, _ = s.Conn.Write(closeGoingAway[:]) // who is gone needs no good-bye
+	_ = closeWrite(s.Conn)                 // not more: a full close resets what the client has not read yet
+}
+
+// end is called at the cut. A client has a moment to answer the close frame; other protocols have nothing to say.
+func (s *socket) end() {
+	_ = s.Conn.SetWriteDeadline(time.Now().Add(closeTimeout)) // a stuck write has the lock: this gets it out
+	if s.frames {
+		s.mu.Lock()
+		s.ending = true
+		s.sayGoodbye()
+		s.mu.Unlock()
+		_ = s.Conn.SetReadDeadline(time.Now().Add(closeTimeout))
+		time.Sleep(closeTimeout)
+	}
 	_ = s.Conn.Close()
+	s.x.cancel()
+}
+
+// CloseWrite passes on that the target has said its last.
+func (s *socket) CloseWrite() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.frames { // the target is gone; a client that does not notice must not stay for ever
+		_ = s.Conn.SetReadDeadline(time.Now().Add(halfOpen))
+	}
+	return closeWrite(s.Conn)
+}
+
+const halfOpen = 30 * time.Second
+
+func closeWrite(c net.Conn) error {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return c.Close()
 }
 
 func (s *socket) Close() error {
 	s.once.Do(func() {
-		close(s.done)
-		s.target.sockets.Add(-1)
+		s.stop()
+		s.x.target.sockets.Add(-1)
 	})
 	return s.Conn.Close()
 }
@@ -89,19 +149,30 @@ func (f *frameTracker) between() bool { return f.have == 0 && f.left == 0 }
 // advance takes in what was written.
 func (f *frameTracker) advance(p []byte) {
 	for len(p) > 0 {
+		p = p[f.next(p):]
+	}
+}
+
+// next takes in at most the rest of a frame, and returns how much that was.
+func (f *frameTracker) next(p []byte) (n int) {
+	for n < len(p) {
 		if f.left > 0 {
-			n := min(uint64(len(p)), f.left)
-			f.left -= n
-			p = p[n:]
-			continue
+			k := min(uint64(len(p)-n), f.left)
+			f.left -= k
+			n += int(k)
+		} else {
+			f.head[f.have] = p[n]
+			f.have++
+			n++
+			if size, ok := f.payload(); ok {
+				f.have, f.left = 0, size
+			}
 		}
-		f.head[f.have] = p[0]
-		f.have++
-		p = p[1:]
-		if n, ok := f.payload(); ok {
-			f.have, f.left = 0, n
+		if f.between() {
+			return n
 		}
 	}
+	return n
 }
 
 // payload is the length that a complete header tells.
