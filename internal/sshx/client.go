@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,6 +65,13 @@ type Client struct {
 // Dial connects to the host that spec names, through its jump hosts. The errors to tell apart are UnreachableError,
 // HostKeyError and AuthError; the context's cause if it ended. ctx is for connecting only.
 func Dial(ctx context.Context, spec string, o Options) (*Client, error) {
+	o.ConfigFile = homely(o.ConfigFile, o)
+	o.Identities, o.KnownHosts = slices.Clone(o.Identities), slices.Clone(o.KnownHosts)
+	for _, list := range [][]string{o.Identities, o.KnownHosts} {
+		for i := range list {
+			list[i] = homely(list[i], o)
+		}
+	}
 	settings, err := routeInTime(ctx, spec, o)
 	if err != nil {
 		return nil, err

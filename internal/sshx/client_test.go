@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -266,4 +267,29 @@ func TestJump(t *testing.T) {
 			t.Errorf("err = %v", err)
 		}
 	})
+}
+
+func TestProxyCommand(t *testing.T) {
+	t.Parallel()
+	s := newServer(t)
+	self, err := os.Executable()
+	must(t, err)
+	o := s.options(t)
+	o.ConfigFile = write(t, t.TempDir()+"/config", "Host x\n  HostName 127.0.0.1\n  ProxyCommand env SSHX_TEST_RELAY=%h:%p "+self+"\n")
+	o.Port = s.port
+	c, err := Dial(t.Context(), "x", o)
+	must(t, err)
+	res, err := c.Run(t.Context(), Command{Argv: []string{"echo", "through"}})
+	if string(res.Stdout) != "through\n" || err != nil {
+		t.Errorf("%q, %v", res.Stdout, err)
+	}
+	pid := c.hops[0].conn.Conn.(*proxied).cmd.Process.Pid
+	must(t, c.Close())
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the command is left behind")
+	}
+	var u *UnreachableError
+	if _, err := Dial(t.Context(), "x:1", o); !errors.As(err, &u) || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("err = %v", err)
+	}
 }

@@ -12,9 +12,9 @@
 // An ssh client on the PATH resolves the configuration (`ssh -G`), so that Include, Match (also exec and final) and
 // tokens mean what they mean to ssh. Without one the files are read here; a Match that is not plain is then refused.
 // Honoured: HostName, User, Port, IdentityFile, CertificateFile, IdentitiesOnly, IdentityAgent, UserKnownHostsFile,
-// GlobalKnownHostsFile, HostKeyAlias, ProxyJump, ConnectTimeout, ServerAliveInterval, AddressFamily, BindAddress.
-// Refused, because leaving them out would weaken or misroute a connection: ProxyCommand, RevokedHostKeys. What only
-// concerns a person at a terminal is not looked at.
+// GlobalKnownHostsFile, HostKeyAlias, ProxyJump, ProxyCommand, ConnectTimeout, ServerAliveInterval,
+// AddressFamily, BindAddress. Refused, because leaving it out would weaken the check: RevokedHostKeys. What only concerns
+// a person at a terminal is not looked at.
 //
 // For user, port and jump: the spec wins over an explicit entry of ssh_config, that over Options (ship.yaml), and that
 // over ssh's own default. Options.User, Port and Jump are about the host, not about its jump hosts. An interval or

@@ -22,16 +22,6 @@ func (e entries) one(key string) string {
 
 func (e entries) all(key string) []string { return e[key] }
 
-// unsupported names an entry that we would have to follow and cannot.
-func (e entries) unsupported() string {
-	for key, name := range map[string]string{"proxycommand": "ProxyCommand", "revokedhostkeys": "RevokedHostKeys"} {
-		if v := e.one(key); v != "" && !strings.EqualFold(v, "none") {
-			return name
-		}
-	}
-	return ""
-}
-
 // parseEntries reads the output of `ssh -G`: a keyword and its value a line.
 func parseEntries(out []byte) (entries, error) {
 	e := entries{}
@@ -85,6 +75,9 @@ func unquote(v string) string {
 // lookup finds what ssh_config says for a, with the parts of a and the defaults of o in their places: the spec over an
 // explicit entry over Options over ssh's own default.
 func lookup(ctx context.Context, a address, o Options, client string) (entries, error) {
+	if j, err := parseAddress(o.Jump); err == nil && j.host == a.host && (j.port == 0 || j.port == a.port) {
+		o.Jump = "" // the jump host may be one of the hosts
+	}
 	files, err := configFiles(o)
 	if err != nil {
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// expand replaces what ssh_config allows in file names: ~, %tokens and ${VARIABLES}.
+// expand replaces what ssh_config allows in its values: ~, %tokens and ${VARIABLES}.
 type expand struct {
 	home   string
 	tokens map[byte]string
@@ -32,35 +32,64 @@ func expander(s settings, a address, o Options) expand {
 	return x
 }
 
-// path is a file name of ssh_config as the file system knows it. A token we do not have is an error, not left as it is:
-// the file would silently not be found.
+// path is a file name of ssh_config as the file system knows it.
 func (x expand) path(v string) (string, error) {
 	if v == "~" || strings.HasPrefix(v, "~/") {
 		v = x.home + v[1:]
 	}
+	v, err := x.variablesIn(v)
+	if err == nil {
+		v, err = x.tokensIn(v)
+	}
+	if v == "" || err != nil {
+		return "", err
+	}
+	return filepath.Clean(v), nil
+}
+
+// tokensIn replaces %tokens. One that we do not have is an error, not left as it is: a file would silently not be found.
+func (x expand) tokensIn(v string) (string, error) {
 	var b strings.Builder
-	for i := 0; i < len(v); i++ {
-		switch {
-		case v[i] == '%' && i+1 < len(v):
-			t, ok := x.tokens[v[i+1]]
-			if !ok {
-				return "", fmt.Errorf("%q: %%%c is not supported", v, v[i+1])
-			}
-			b.WriteString(t)
-			i++
-		case strings.HasPrefix(v[i:], "${"):
-			name, rest, ok := strings.Cut(v[i+2:], "}")
-			if !ok {
-				return "", fmt.Errorf("%q: ${ without }", v)
-			}
-			b.WriteString(x.getenv(name))
-			i = len(v) - len(rest) - 1
-		default:
-			b.WriteByte(v[i])
+	for {
+		before, after, found := strings.Cut(v, "%")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
 		}
+		if after == "" {
+			return "", fmt.Errorf("%q: a token is missing after %%", v)
+		}
+		t, ok := x.tokens[after[0]]
+		if !ok {
+			return "", fmt.Errorf("%q: %%%c is not supported", v, after[0])
+		}
+		b.WriteString(t)
+		v = after[1:]
 	}
-	if b.Len() == 0 {
-		return "", nil
+}
+
+// variablesIn replaces ${VARIABLES}.
+func (x expand) variablesIn(v string) (string, error) {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(v, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		name, rest, closed := strings.Cut(after, "}")
+		if !closed {
+			return "", fmt.Errorf("%q: ${ without }", v)
+		}
+		b.WriteString(x.getenv(name))
+		v = rest
 	}
-	return filepath.Clean(b.String()), nil
+}
+
+// homely is a file name from a person or from ship.yaml: only ~ means something in it.
+func homely(name string, o Options) string {
+	if strings.HasPrefix(name, "~/") {
+		return filepath.Join(o.getenv("HOME"), name[2:])
+	}
+	return name
 }

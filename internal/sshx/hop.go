@@ -100,6 +100,9 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 	case login.asked && ctx.Err() == nil && !lost(err):
 		return nil, login.refused(err)
 	case h.conn.read.Load() == 0 && ctx.Err() == nil && lost(err):
+		if p, ok := conn.(interface{ lastWords() string }); ok {
+			return nil, &UnreachableError{Host: s.written, Err: errors.New("ProxyCommand ended: " + p.lastWords())}
+		}
 		err = errHungUp
 	}
 	return nil, unreachable(ctx, s, err, true)
@@ -117,6 +120,9 @@ func dialHop(ctx context.Context, s settings, via *hop) (net.Conn, error) {
 		// The context ends the wait, and closing the connection ends what waits behind it.
 		defer context.AfterFunc(ctx, func() { via.root.Close() })()
 		return via.ssh.DialContext(ctx, "tcp", s.addr())
+	}
+	if s.proxy != "" {
+		return dialCommand(s.proxy)
 	}
 	d := net.Dialer{}
 	if s.bind != "" {

@@ -16,7 +16,7 @@ import (
 
 const (
 	maxStderr = 64 << 10  // bytes of its end that are kept
-	pumpSize  = 128 << 10 // bytes that are moved at once; more is not faster
+	pumpSize  = 256 << 10 // bytes that are moved at once; more is not faster
 )
 
 // session is one remote command: a channel, what moves its bytes, and its end.

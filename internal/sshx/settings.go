@@ -2,6 +2,7 @@ package sshx
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os/user"
@@ -26,6 +27,7 @@ type settings struct {
 	network    string // tcp, tcp4, tcp6
 	bind       string // local address, or ""
 	jump       []string
+	proxy      string // ProxyCommand, expanded; "" = none
 
 	identities     []string // -i
 	configured     []string // IdentityFile: those that exist are used
@@ -123,8 +125,8 @@ func pinFor(s settings, pins map[string]string) (string, error) {
 
 // fromEntries turns what ssh_config says into settings.
 func fromEntries(a address, o Options, e entries) (settings, error) {
-	if name := e.unsupported(); name != "" {
-		return settings{}, fmt.Errorf("%s is not supported", name)
+	if v := e.one("revokedhostkeys"); v != "" && v != "none" {
+		return settings{}, errors.New("RevokedHostKeys is not supported: use @revoked in known_hosts")
 	}
 	port, err := strconv.ParseUint(e.one("port"), 10, 16)
 	if err != nil || port == 0 {
@@ -181,6 +183,9 @@ func (s settings) withFiles(o Options, e entries, a address) (settings, error) {
 	s.knownHosts, s.required = o.KnownHosts, len(o.KnownHosts) > 0
 	if !s.required {
 		s.knownHosts = each(append(paths(e.one("userknownhostsfile")), paths(e.one("globalknownhostsfile"))...))
+	}
+	if v := e.one("proxycommand"); v != "none" && len(s.jump) == 0 && err == nil {
+		s.proxy, err = x.tokensIn(v)
 	}
 	switch v := e.one("identityagent"); {
 	case v == "none":

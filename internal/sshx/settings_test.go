@@ -152,17 +152,19 @@ Host token
 		"known hosts of options": {spec: "plain", o: Options{KnownHosts: []string{"/kh"}, Identities: []string{"/id"}}, want: base(func(s *settings) {
 			s.host, s.knownHosts, s.required, s.identities = "plain", []string{"/kh"}, true, []string{"/id"}
 		})},
-		"include":              {spec: "included", want: base(func(s *settings) { s.written, s.host = "included", "10.9.9.9" })},
-		"token in a host name": {spec: "suffix", want: base(func(s *settings) { s.written, s.host = "suffix", "suffix.example.com" })},
-		"no agent":             {spec: "noagent", want: base(func(s *settings) { s.host, s.agent = "noagent", "" })},
-		"pin":                  {spec: "a@plain:2222", o: Options{HostKeys: map[string]string{"plain": "K"}}, want: base(func(s *settings) { s.host, s.user, s.port, s.pin = "plain", "a", 2222, "K" })},
-		"pin of a port":        {spec: "plain:2222", o: Options{HostKeys: map[string]string{"plain": "K", "plain:2222": "L"}}, want: base(func(s *settings) { s.host, s.port, s.pin = "plain", 2222, "L" })},
-		"IPv6":                 {spec: "[::1]:2222", want: base(func(s *settings) { s.host, s.port = "::1", 2222 })},
-		"no files":             {spec: "web", o: Options{ConfigFile: "none", User: "deploy"}, want: base(func(s *settings) { s.host, s.user = "web", "deploy" })},
-		"command":              {spec: "cmd", err: "ProxyCommand is not supported"},
-		"revoked":              {spec: "revoked", err: "RevokedHostKeys is not supported"},
-		"token":                {spec: "token", err: "%Z is not supported"},
-		"no file":              {spec: "web", o: Options{ConfigFile: home("none")}, err: "no such file"},
+		"include":                {spec: "included", want: base(func(s *settings) { s.written, s.host = "included", "10.9.9.9" })},
+		"token in a host name":   {spec: "suffix", want: base(func(s *settings) { s.written, s.host = "suffix", "suffix.example.com" })},
+		"no agent":               {spec: "noagent", want: base(func(s *settings) { s.host, s.agent = "noagent", "" })},
+		"pin":                    {spec: "a@plain:2222", o: Options{HostKeys: map[string]string{"plain": "K"}}, want: base(func(s *settings) { s.host, s.user, s.port, s.pin = "plain", "a", 2222, "K" })},
+		"pin of a port":          {spec: "plain:2222", o: Options{HostKeys: map[string]string{"plain": "K", "plain:2222": "L"}}, want: base(func(s *settings) { s.host, s.port, s.pin = "plain", 2222, "L" })},
+		"IPv6":                   {spec: "[::1]:2222", want: base(func(s *settings) { s.host, s.port = "::1", 2222 })},
+		"no files":               {spec: "web", o: Options{ConfigFile: "none", User: "deploy"}, want: base(func(s *settings) { s.host, s.user = "web", "deploy" })},
+		"command":                {spec: "cmd:2222", want: base(func(s *settings) { s.host, s.port, s.proxy = "cmd", 2222, "nc cmd 2222" })},
+		"command wins over jump": {spec: "cmd", o: Options{Jump: "bastion"}, want: base(func(s *settings) { s.host, s.proxy = "cmd", "nc cmd 22" })},
+		"jump host itself":       {spec: "plain", o: Options{Jump: "ops@plain"}, want: base(func(s *settings) { s.host = "plain" })},
+		"revoked":                {spec: "revoked", err: "RevokedHostKeys is not supported"},
+		"token":                  {spec: "token", err: "%Z is not supported"},
+		"no file":                {spec: "web", o: Options{ConfigFile: home("none")}, err: "no such file"},
 	} {
 		for way, client := range resolvers(t) {
 			t.Run(name+" by "+way, func(t *testing.T) {
