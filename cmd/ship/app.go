@@ -149,24 +149,6 @@ func (d *deps) dead(o orchestrate.Owner) bool {
 	return err1 == nil && err2 == nil && filepath.Base(strings.TrimSuffix(other, " (deleted)")) != filepath.Base(strings.TrimSuffix(mine, " (deleted)"))
 }
 
-// withLock runs do under the lock of t on all its hosts, and gives the lock back whatever comes.
-func (d *deps) withLock(ctx context.Context, t *target, f *fleet, message string, wait time.Duration, do func(context.Context, *orchestrate.Lock) error) error {
-	held, lock, err := orchestrate.Acquire(ctx, t.app, f.Hosts, orchestrate.LockOptions{
-		Owner: d.owner(message), Wait: wait, Dead: d.dead,
-		Notify: func(err error) {
-			d.ui.Emit(event.Event{Type: event.Message, Phase: "lock", Text: "waiting: " + err.Error()})
-		},
-	})
-	if err != nil {
-		return err
-	}
-	err = do(held, lock)
-	if rel := lock.Release(ctx); rel != nil {
-		d.ui.Emit(event.Event{Type: event.Warning, Phase: "unlock", Text: fmt.Sprintf("%v; the lock ends by itself within a minute", rel)})
-	}
-	return err
-}
-
 // environment resolves every role's variables, secrets included, as KEY=value in the order of their names.
 func (d *deps) environment(t *target) (map[string][]string, error) {
 	src, warnings, err := t.conf.OpenSecrets(os.LookupEnv)

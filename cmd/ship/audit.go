@@ -15,37 +15,34 @@ type AuditCmd struct {
 
 // Run is the command.
 func (c *AuditCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	logs, err := orchestrate.AuditLog(ctx, s.target.app, s.fleet.Hosts, c.Lines)
-	if err != nil {
-		return err
-	}
-	type entry struct {
-		Host string `json:"host"`
-		orchestrate.AuditEntry
-	}
-	var all []entry
-	rows := [][]string{{"TIME", "HOST", "WHO", "ACT", "RELEASE", "OUTCOME"}}
-	for i, b := range logs {
-		for line := range bytes.Lines(b) {
-			e := entry{Host: s.fleet.Hosts[i].Name}
-			if json.Unmarshal(line, &e.AuditEntry) != nil {
-				continue // cut in half by the log's limit
-			}
-			all = append(all, e)
-			rows = append(rows, []string{e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.Host, e.Who, e.Act, e.Release.String(), e.Outcome})
+	return d.withHosts(ctx, func(s *session) error {
+		logs, err := orchestrate.AuditLog(ctx, s.target.app, s.fleet.Hosts, c.Lines)
+		if err != nil {
+			return err
 		}
-	}
-	if d.JSON {
-		d.result(struct {
-			Entries []entry `json:"entries"`
-		}{all})
+		type entry struct {
+			Host string `json:"host"`
+			orchestrate.AuditEntry
+		}
+		var all []entry
+		rows := [][]string{{"TIME", "HOST", "WHO", "ACT", "RELEASE", "OUTCOME"}}
+		for i, b := range logs {
+			for line := range bytes.Lines(b) {
+				e := entry{Host: s.fleet.Hosts[i].Name}
+				if json.Unmarshal(line, &e.AuditEntry) != nil {
+					continue // cut in half by the log's limit
+				}
+				all = append(all, e)
+				rows = append(rows, []string{e.Time.UTC().Format("2006-01-02 15:04:05Z"), e.Host, e.Who, e.Act, e.Release.String(), e.Outcome})
+			}
+		}
+		if d.JSON {
+			d.result(struct {
+				Entries []entry `json:"entries"`
+			}{all})
+			return nil
+		}
+		d.table(rows)
 		return nil
-	}
-	d.table(rows)
-	return nil
+	})
 }

@@ -34,7 +34,7 @@ func (c *DeployCmd) Run(ctx context.Context, d *deps) error {
 		d.ui.Emit(event.Event{Type: event.Message, Text: p.Desired.Release.String() + " serves on every host already: nothing to do"})
 		return d.report(orchestrate.Unchanged(p), nil)
 	}
-	return d.withLock(ctx, s.target, s.fleet, "deploy "+p.Desired.Release.String(), c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
+	return s.withLock(ctx, "deploy "+p.Desired.Release.String(), c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
 		// What was seen before the lock was ours may be old by now.
 		p, err := s.plan(ctx)
 		if err != nil {
@@ -42,54 +42,6 @@ func (c *DeployCmd) Run(ctx context.Context, d *deps) error {
 		}
 		return s.execute(ctx, "deploy", p, lock)
 	})
-}
-
-// session is all that planning and executing a deploy need: configuration, source and links.
-type session struct {
-	*deps
-	target *target
-	fleet  *fleet
-	source layers.Source
-	ref    layers.Ref
-	env    map[string][]string
-	close  []func()
-}
-
-// openSession reads the configuration and its secrets, opens the source and connects to the hosts: in that order, so
-// that what is wrong here is found before anybody is called.
-func (d *deps) openSession(ctx context.Context, source string) (_ *session, err error) {
-	s := &session{deps: d}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if s.target, err = d.loadTarget(); err != nil {
-		return nil, err
-	}
-	if source == "" {
-		source = s.target.conf.Image
-	}
-	if s.env, err = d.environment(s.target); err != nil {
-		return nil, err
-	}
-	var closeSource func()
-	if s.source, s.ref, closeSource, err = d.openSource(ctx, source); err != nil {
-		return nil, err
-	}
-	s.close = append(s.close, closeSource)
-	if s.fleet, err = d.connectTarget(ctx, s.target); err != nil {
-		return nil, err
-	}
-	s.close = append(s.close, s.fleet.Close)
-	return s, nil
-}
-
-// Close frees what the session holds, last opened first.
-func (s *session) Close() {
-	for i := len(s.close) - 1; i >= 0; i-- {
-		s.close[i]()
-	}
 }
 
 // plan observes the hosts and plans for what it finds. Refusals are an error.
@@ -106,19 +58,6 @@ func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
 	want.Orphans = s.target.whole
 	p, refusals := orchestrate.NewPlan(want, found)
 	return p, errors.Join(refusals...)
-}
-
-func (s *session) observe(ctx context.Context) ([]orchestrate.Observed, error) {
-	for _, h := range s.fleet.Hosts {
-		s.ui.Emit(event.Event{Type: event.Phase, Host: h.Name, Phase: "ask"})
-	}
-	found, err := orchestrate.Observe(ctx, s.target.app, s.fleet.Hosts)
-	for _, o := range found {
-		for _, odd := range o.Odd {
-			s.ui.Emit(event.Event{Type: event.Warning, Host: o.Host, Text: "left alone: " + odd})
-		}
-	}
-	return found, err
 }
 
 // execute does what p says, keeps the audit log, and reports.

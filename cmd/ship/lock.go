@@ -20,36 +20,33 @@ type LockStatusCmd struct{}
 
 // Run is the command.
 func (c *LockStatusCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
-	if err != nil {
-		return err
-	}
-	type row struct {
-		Host  string             `json:"host"`
-		Lease *orchestrate.Lease `json:"lease"` // null = free
-	}
-	var rows []row
-	for i, l := range leases {
-		rows = append(rows, row{s.fleet.Hosts[i].Name, l})
-		if !d.JSON {
-			text := "free"
-			if l != nil {
-				text = "locked by " + l.String()
-			}
-			d.printf("%s: %s\n", s.fleet.Hosts[i].Name, text)
+	return d.withHosts(ctx, func(s *session) error {
+		leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
+		if err != nil {
+			return err
 		}
-	}
-	if d.JSON {
-		d.result(struct {
-			Hosts []row `json:"hosts"`
-		}{rows})
-	}
-	return nil
+		type row struct {
+			Host  string             `json:"host"`
+			Lease *orchestrate.Lease `json:"lease"` // null = free
+		}
+		var rows []row
+		for i, l := range leases {
+			rows = append(rows, row{s.fleet.Hosts[i].Name, l})
+			if !d.JSON {
+				text := "free"
+				if l != nil {
+					text = "locked by " + l.String()
+				}
+				d.printf("%s: %s\n", s.fleet.Hosts[i].Name, text)
+			}
+		}
+		if d.JSON {
+			d.result(struct {
+				Hosts []row `json:"hosts"`
+			}{rows})
+		}
+		return nil
+	})
 }
 
 // LockAcquireCmd takes the lock for a person.
@@ -60,20 +57,17 @@ type LockAcquireCmd struct {
 
 // Run is the command.
 func (c *LockAcquireCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	o := d.owner(c.Message)
-	o.PID = 0 // the lock outlives this process: a person holds it
-	_, lock, err := orchestrate.Acquire(ctx, s.target.app, s.fleet.Hosts, orchestrate.LockOptions{Owner: o, TTL: c.For, Dead: d.dead})
-	if err != nil {
-		return err
-	}
-	d.printf("locked for %s; `ship lock release --force` ends it sooner\n", c.For)
-	_ = lock // held until its time is up
-	return nil
+	return d.withHosts(ctx, func(s *session) error {
+		o := d.owner(c.Message)
+		o.PID = 0 // the lock outlives this process: a person holds it
+		_, lock, err := orchestrate.Acquire(ctx, s.target.app, s.fleet.Hosts, orchestrate.LockOptions{Owner: o, TTL: c.For, Dead: d.dead})
+		if err != nil {
+			return err
+		}
+		d.printf("locked for %s; `ship lock release --force` ends it sooner\n", c.For)
+		_ = lock // held until its time is up
+		return nil
+	})
 }
 
 // LockReleaseCmd ends a lock.
@@ -83,20 +77,17 @@ type LockReleaseCmd struct {
 
 // Run is the command.
 func (c *LockReleaseCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
-	if err != nil {
-		return err
-	}
-	me := d.owner("").Who
-	for i, l := range leases {
-		if l != nil && !c.Force && (l.Owner.PID != 0 || l.Owner.Who != me) {
-			return errors.Join(&orchestrate.LockedError{Host: s.fleet.Hosts[i].Name, Lease: *l})
+	return d.withHosts(ctx, func(s *session) error {
+		leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
+		if err != nil {
+			return err
 		}
-	}
-	return orchestrate.BreakLock(ctx, s.target.app, s.fleet.Hosts)
+		me := d.owner("").Who
+		for i, l := range leases {
+			if l != nil && !c.Force && (l.Owner.PID != 0 || l.Owner.Who != me) {
+				return errors.Join(&orchestrate.LockedError{Host: s.fleet.Hosts[i].Name, Lease: *l})
+			}
+		}
+		return orchestrate.BreakLock(ctx, s.target.app, s.fleet.Hosts)
+	})
 }

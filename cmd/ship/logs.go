@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"ship/internal/docker"
+	"ship/internal/event"
 	"ship/internal/sshx"
 	"ship/orchestrate"
 )
@@ -26,26 +27,19 @@ const maxLogLine = 16 << 10
 
 // Run is the command.
 func (c *LogsCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	found, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	var from []logFrom
-	for i := range found {
-		for _, dep := range found[i].Deployed {
-			cur := found[i].Current(dep.Role)
-			if !c.All && (cur == nil || cur.ID != dep.ID) || !matches(d.Roles, dep.Role) {
-				continue
+	return d.withObserved(ctx, func(s *session, found []orchestrate.Observed) error {
+		var from []logFrom
+		for i := range found {
+			for _, dep := range found[i].Deployed {
+				cur := found[i].Current(dep.Role)
+				if !c.All && (cur == nil || cur.ID != dep.ID) || !matches(d.Roles, dep.Role) {
+					continue
+				}
+				from = append(from, logFrom{s.fleet.Hosts[i], dep.ID, found[i].Host + " " + dep.Role + " | "})
 			}
-			from = append(from, logFrom{s.fleet.Hosts[i], dep.ID, found[i].Host + " " + dep.Role + " | "})
 		}
-	}
-	return d.copyLogs(ctx, from, docker.LogOptions{Tail: c.Lines, Follow: c.Follow, Since: c.Since})
+		return d.copyLogs(ctx, from, docker.LogOptions{Tail: c.Lines, Follow: c.Follow, Since: c.Since})
+	})
 }
 
 // logFrom is one container whose log is shown, each line with a prefix.
@@ -67,6 +61,9 @@ func (d *deps) copyLogs(ctx context.Context, from []logFrom, o docker.LogOptions
 			err := copyLog(ctx, f, o, func(text string) {
 				line.Lock()
 				defer line.Unlock()
+				if d.JSON {
+					d.ui.Emit(event.Event{Type: event.Message, Host: f.host.Name, Item: f.container, Text: text})
+				}
 				d.printf("%s%s\n", f.prefix, text)
 			})
 			if err != nil && ctx.Err() == nil {

@@ -165,14 +165,20 @@ type finalResult struct {
 // result keeps a command's result until its end.
 func (d *deps) result(v any) { d.last = v }
 
-// printf writes to standard output, below all progress.
+// printf writes to standard output, below all progress; with --json nothing, for there only objects may stand.
 func (d *deps) printf(format string, args ...any) {
+	if d.JSON {
+		return
+	}
 	_ = d.ui.Close()                           // its error comes again at the end
 	_, _ = fmt.Fprintf(d.out, format, args...) // a reader that went away is told by nobody
 }
 
-// table writes rows in columns to standard output, below all progress.
+// table writes rows in columns to standard output, below all progress; with --json nothing.
 func (d *deps) table(rows [][]string) {
+	if d.JSON {
+		return
+	}
 	_ = d.ui.Close()
 	_ = ui.Table(d.out, rows)
 }

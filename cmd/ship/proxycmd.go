@@ -33,22 +33,19 @@ type ProxyUpgradeCmd struct{}
 func (c *ProxyUpgradeCmd) Run(ctx context.Context, d *deps) error { return d.bootProxies(ctx, true) }
 
 func (d *deps) bootProxies(ctx context.Context, replace bool) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	image, err := proxyImage(ctx, s.target.conf.Proxy.HTTPPort)
-	if err != nil {
-		return err
-	}
-	defer image.Source.Close()
-	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
-	if err != nil {
-		return fmt.Errorf("open the layer cache: %w", err)
-	}
-	defer spool.Close()
-	return orchestrate.BootProxy(ctx, s.fleet.Hosts, image, spool, replace, d.ui.Emit)
+	return d.withHosts(ctx, func(s *session) error {
+		image, err := proxyImage(ctx, s.target.conf.Proxy.HTTPPort)
+		if err != nil {
+			return err
+		}
+		defer image.Source.Close()
+		spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
+		if err != nil {
+			return fmt.Errorf("open the layer cache: %w", err)
+		}
+		defer spool.Close()
+		return orchestrate.BootProxy(ctx, s.fleet.Hosts, image, spool, replace, d.ui.Emit)
+	})
 }
 
 // ProxyStatusCmd shows what the proxies know.
@@ -56,53 +53,46 @@ type ProxyStatusCmd struct{}
 
 // Run is the command.
 func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	found, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	if d.JSON {
-		type row struct {
-			Host  string                    `json:"host"`
-			Proxy orchestrate.ObservedProxy `json:"proxy"`
-		}
-		var rows []row
-		for _, o := range found {
-			rows = append(rows, row{o.Host, o.Proxy})
-		}
-		d.result(struct {
-			Hosts []row `json:"hosts"`
-		}{rows})
-		return nil
-	}
-	table := [][]string{{"HOST", "PROXY", "SERVICE", "ROUTE", "TARGET", "HEALTH", "IN FLIGHT"}}
-	for _, o := range found {
-		state := "none"
-		switch {
-		case o.Proxy.Err != nil:
-			state = "does not answer"
-		case o.Proxy.Running:
-			state = o.Proxy.Version
-		case o.Proxy.Exists:
-			state = "stopped"
-		}
-		if len(o.Proxy.Status.Services) == 0 {
-			table = append(table, []string{o.Host, state})
-		}
-		for _, v := range o.Proxy.Status.Services {
-			row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", ""}
-			if v.Active != nil {
-				row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, v.Active.Health, fmt.Sprint(v.Active.InFlight)
+	return d.withObserved(ctx, func(s *session, found []orchestrate.Observed) error {
+		if d.JSON {
+			type row struct {
+				Host  string                    `json:"host"`
+				Proxy orchestrate.ObservedProxy `json:"proxy"`
 			}
-			table = append(table, row)
+			var rows []row
+			for _, o := range found {
+				rows = append(rows, row{o.Host, o.Proxy})
+			}
+			d.result(struct {
+				Hosts []row `json:"hosts"`
+			}{rows})
+			return nil
 		}
-	}
-	d.table(table)
-	return nil
+		table := [][]string{{"HOST", "PROXY", "SERVICE", "ROUTE", "TARGET", "HEALTH", "IN FLIGHT"}}
+		for _, o := range found {
+			state := "none"
+			switch {
+			case o.Proxy.Err != nil:
+				state = "does not answer"
+			case o.Proxy.Running:
+				state = o.Proxy.Version
+			case o.Proxy.Exists:
+				state = "stopped"
+			}
+			if len(o.Proxy.Status.Services) == 0 {
+				table = append(table, []string{o.Host, state})
+			}
+			for _, v := range o.Proxy.Status.Services {
+				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", ""}
+				if v.Active != nil {
+					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, v.Active.Health, fmt.Sprint(v.Active.InFlight)
+				}
+				table = append(table, row)
+			}
+		}
+		d.table(table)
+		return nil
+	})
 }
 
 func route(hosts []string, prefix string) string {
@@ -120,16 +110,13 @@ type ProxyLogsCmd struct {
 
 // Run is the command.
 func (c *ProxyLogsCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	var from []logFrom
-	for _, h := range s.fleet.Hosts {
-		from = append(from, logFrom{h, orchestrate.ProxyName, h.Name + " | "})
-	}
-	return d.copyLogs(ctx, from, docker.LogOptions{Tail: c.Lines, Follow: c.Follow})
+	return d.withHosts(ctx, func(s *session) error {
+		var from []logFrom
+		for _, h := range s.fleet.Hosts {
+			from = append(from, logFrom{h, orchestrate.ProxyName, h.Name + " | "})
+		}
+		return d.copyLogs(ctx, from, docker.LogOptions{Tail: c.Lines, Follow: c.Follow})
+	})
 }
 
 // ProxyRemoveCmd removes the proxies.
@@ -140,15 +127,12 @@ func (c *ProxyRemoveCmd) Run(ctx context.Context, d *deps) error {
 	if !d.Yes {
 		return usagef("repeat it with --yes", "removing the proxy stops all traffic to its hosts")
 	}
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for _, h := range s.fleet.Hosts {
-		if err := orchestrate.RemoveProxy(ctx, h); err != nil {
-			return &orchestrate.HostError{Host: h.Name, Step: "remove proxy", Err: err}
+	return d.withHosts(ctx, func(s *session) error {
+		for _, h := range s.fleet.Hosts {
+			if err := orchestrate.RemoveProxy(ctx, h); err != nil {
+				return &orchestrate.HostError{Host: h.Name, Step: "remove proxy", Err: err}
+			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

@@ -15,35 +15,32 @@ type PruneCmd struct {
 
 // Run is the command.
 func (c *PruneCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	retain := c.Retain
-	if retain < 0 {
-		retain = s.target.conf.Retain
-	}
-	return d.withLock(ctx, s.target, s.fleet, "prune", c.LockWait, func(ctx context.Context, _ *orchestrate.Lock) error {
-		plans, err := orchestrate.Prune(ctx, s.target.app, s.fleet.Hosts, retain, d.ui.Emit)
-		type row struct {
-			Host       string `json:"host"`
-			Containers int    `json:"containers"`
-			Images     int    `json:"images"`
+	return d.withHosts(ctx, func(s *session) error {
+		retain := c.Retain
+		if retain < 0 {
+			retain = s.target.conf.Retain
 		}
-		var rows []row
-		for _, p := range plans {
-			r := row{p.Host, len(p.Clear) + len(p.Prune), len(p.Images)}
-			rows = append(rows, r)
-			if !d.JSON {
-				d.printf("%s: removed %d containers and %d images\n", r.Host, r.Containers, r.Images)
+		return s.withLock(ctx, "prune", c.LockWait, func(ctx context.Context, _ *orchestrate.Lock) error {
+			plans, err := orchestrate.Prune(ctx, s.target.app, s.fleet.Hosts, retain, d.ui.Emit)
+			type row struct {
+				Host       string `json:"host"`
+				Containers int    `json:"containers"`
+				Images     int    `json:"images"`
 			}
-		}
-		if d.JSON && err == nil {
-			d.result(struct {
-				Hosts []row `json:"hosts"`
-			}{rows})
-		}
-		return err
+			var rows []row
+			for _, p := range plans {
+				r := row{p.Host, len(p.Clear) + len(p.Prune), len(p.Images)}
+				rows = append(rows, r)
+				if !d.JSON {
+					d.printf("%s: removed %d containers and %d images\n", r.Host, r.Containers, r.Images)
+				}
+			}
+			if d.JSON && err == nil {
+				d.result(struct {
+					Hosts []row `json:"hosts"`
+				}{rows})
+			}
+			return err
+		})
 	})
 }

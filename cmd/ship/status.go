@@ -15,41 +15,34 @@ type StatusCmd struct{}
 
 // Run is the command.
 func (c *StatusCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	found, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
-	if err != nil {
-		return err
-	}
-	rows := orchestrate.Status(s.target.app, found)
-	if d.JSON {
-		d.result(struct {
-			Containers []orchestrate.StatusRow `json:"containers"`
-			Mixed      bool                    `json:"mixed"`
-		}{rows, orchestrate.Mixed(found)})
-		return nil
-	}
-	table := [][]string{{"HOST", "ROLE", "RELEASE", "TRAFFIC", "STATE", "HEALTH", "SINCE"}}
-	for _, r := range rows {
-		table = append(table, []string{r.Host, r.Role, r.Release.String(), r.Traffic, r.State, r.Health, age(r.Since)})
-	}
-	d.table(table)
-	if orchestrate.Mixed(found) {
-		d.printf("the hosts serve different releases: `ship deploy` brings them together\n")
-	}
-	for i, l := range leases {
-		if l != nil {
-			d.printf("%s: locked by %s\n", s.fleet.Hosts[i].Name, l)
+	return d.withObserved(ctx, func(s *session, found []orchestrate.Observed) error {
+		leases, err := orchestrate.Leases(ctx, s.target.app, s.fleet.Hosts)
+		if err != nil {
+			return err
 		}
-	}
-	return nil
+		rows := orchestrate.Status(s.target.app, found)
+		if d.JSON {
+			d.result(struct {
+				Containers []orchestrate.StatusRow `json:"containers"`
+				Mixed      bool                    `json:"mixed"`
+			}{rows, orchestrate.Mixed(found)})
+			return nil
+		}
+		table := [][]string{{"HOST", "ROLE", "RELEASE", "TRAFFIC", "STATE", "HEALTH", "SINCE"}}
+		for _, r := range rows {
+			table = append(table, []string{r.Host, r.Role, r.Release.String(), r.Traffic, r.State, r.Health, age(r.Since)})
+		}
+		d.table(table)
+		if orchestrate.Mixed(found) {
+			d.printf("the hosts serve different releases: `ship deploy` brings them together\n")
+		}
+		for i, l := range leases {
+			if l != nil {
+				d.printf("%s: locked by %s\n", s.fleet.Hosts[i].Name, l)
+			}
+		}
+		return nil
+	})
 }
 
 func age(t time.Time) string {
@@ -64,35 +57,28 @@ type ReleasesCmd struct{}
 
 // Run is the command.
 func (c *ReleasesCmd) Run(ctx context.Context, d *deps) error {
-	s, err := d.openHosts(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	found, err := s.observe(ctx)
-	if err != nil {
-		return err
-	}
-	list := orchestrate.Releases(found)
-	if d.JSON {
-		d.result(struct {
-			Releases []orchestrate.Stored `json:"releases"`
-		}{list})
-		return nil
-	}
-	table := [][]string{{"RELEASE", "ID", "HELD BY", "SERVES ON"}}
-	for _, r := range list {
-		var held, serves []string
-		for _, h := range s.target.hosts {
-			if len(r.Hosts[h]) > 0 {
-				held = append(held, h)
-			}
-			if r.Serving[h] {
-				serves = append(serves, h)
-			}
+	return d.withObserved(ctx, func(s *session, found []orchestrate.Observed) error {
+		list := orchestrate.Releases(found)
+		if d.JSON {
+			d.result(struct {
+				Releases []orchestrate.Stored `json:"releases"`
+			}{list})
+			return nil
 		}
-		table = append(table, []string{r.Release.Version, r.Release.ID, fmt.Sprintf("%d of %d hosts", len(held), len(s.target.hosts)), strings.Join(serves, " ")})
-	}
-	d.table(table)
-	return nil
+		table := [][]string{{"RELEASE", "ID", "HELD BY", "SERVES ON"}}
+		for _, r := range list {
+			var held, serves []string
+			for _, h := range s.target.hosts {
+				if len(r.Hosts[h]) > 0 {
+					held = append(held, h)
+				}
+				if r.Serving[h] {
+					serves = append(serves, h)
+				}
+			}
+			table = append(table, []string{r.Release.Version, r.Release.ID, fmt.Sprintf("%d of %d hosts", len(held), len(s.target.hosts)), strings.Join(serves, " ")})
+		}
+		d.table(table)
+		return nil
+	})
 }
