@@ -21,6 +21,8 @@ func Ask(ctx context.Context, h Host, img *layers.Image) (Holding, error) {
 	q.image = func(context.Context, docker.Info) (*layers.Image, error) { return img, nil }
 	_, held, err := q.ask(ctx)
 	if held.probed != "" {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout) // a question leaves nothing behind
+		defer cancel()
 		err = errors.Join(err, removeTags(ctx, h.Engine, held.probed))
 	}
 	return held, onHost(h.Name, "ask", err)
@@ -112,7 +114,8 @@ func (q question) first(ctx context.Context) (first, error) {
 		}
 		return err
 	})
-	return f, g.Wait()
+	err := g.Wait()
+	return f, err
 }
 
 // isDone tells whether the tag names img already, so that nothing is left to do.
@@ -140,21 +143,24 @@ func (q question) isDone(ctx context.Context, img *layers.Image, f first) (bool,
 const labelConfig = "containerd.io/gc.ref.content.config"
 
 // probeGraph loads the image without its layers, under a temporary tag. The engine names the first layer that is
-// missing, or the image is complete and now there.
+// missing, or the image is complete and now there. An engine that refuses in other words gets every layer.
 func (q question) probeGraph(ctx context.Context, img *layers.Image) (prefix int, tag string, err error) {
 	tag = q.run.tag(img.ConfigDigest(), len(img.Layers))
 	probe := layers.Probe(img.Config, img.DiffIDs(), tag)
-	_, err = q.host.Engine.LoadImage(ctx, bytes.NewReader(probe))
-	if err == nil {
-		return len(img.Layers), tag, nil
-	}
+	loading, stop := withGrace(ctx, closed())
+	defer stop()
+	_, err = q.host.Engine.LoadImage(loading, bytes.NewReader(probe))
 	var refused *docker.LoadError
-	if errors.As(err, &refused) {
-		if n, ok := layers.ProbeMissing(refused.Message); ok && n < len(img.Layers) {
-			return n, "", nil
-		}
+	switch {
+	case err == nil:
+		return len(img.Layers), tag, nil
+	case !errors.As(err, &refused):
+		return 0, "", fmt.Errorf("probe for held layers: %w", err)
 	}
-	return 0, "", fmt.Errorf("probe for held layers: %w", err)
+	if n, ok := layers.ProbeMissing(refused.Message); ok && n < len(img.Layers) {
+		return n, "", nil
+	}
+	return 0, "", nil
 }
 
 func (q question) readBlob(ctx context.Context, digest string) (io.ReadCloser, error) {

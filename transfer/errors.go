@@ -38,6 +38,8 @@ func (e *HostError) Hint() string {
 		return "make room on the host (`docker system df`, `ship prune`) and run again: nothing was left behind"
 	case errors.As(e.Err, &wrong):
 		return "the image source is damaged or changed while it was read; nothing was loaded from it"
+	case e.Step == "send":
+		return "run again once the host can be reached: only what it still lacks is sent"
 	}
 	return ""
 }
@@ -127,17 +129,25 @@ type stepError struct {
 func (e *stepError) Error() string { return e.step + ": " + e.err.Error() }
 func (e *stepError) Unwrap() error { return e.err }
 
+// inStep names the step of err, unless it has one.
+func inStep(step string, err error) error {
+	var s *stepError
+	if errors.As(err, &s) {
+		return s
+	}
+	return &stepError{step, err}
+}
+
 // onHost makes err, which may name its step, the error of a host. A refusal passes as it is.
 func onHost(host, step string, err error) error {
 	var refused *PreflightError
-	var s *stepError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &refused):
 		return refused
-	case errors.As(err, &s):
-		return &HostError{Host: host, Step: s.step, Err: s.err}
 	}
-	return &HostError{Host: host, Step: step, Err: err}
+	var s *stepError
+	errors.As(inStep(step, err), &s)
+	return &HostError{Host: host, Step: s.step, Err: s.err}
 }

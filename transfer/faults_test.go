@@ -52,7 +52,7 @@ func TestPushResume(t *testing.T) {
 				t.Errorf("cut: %+v after %s", r, time.Since(begin))
 			}
 			h = connect(t, h.lab)
-			if left := h.parts(t); len(left) == 0 {
+			if left := h.parts(t, src); len(left) == 0 {
 				t.Error("no part is left")
 			}
 			h.lacks(t, "resume:v1")
@@ -63,11 +63,11 @@ func TestPushResume(t *testing.T) {
 				t.Errorf("resume: %+v after %+v", r, results[0])
 			}
 			h.saved(t, "resume:v1", img)
-			for tries := 0; len(h.parts(t)) > 0 && tries < 20; tries++ {
+			for tries := 0; len(h.parts(t, src)) > 0 && tries < 20; tries++ {
 				_, err := Push(t.Context(), []Host{h.Host}, src, p.opt)
 				must(t, err)
 			}
-			if left := h.parts(t); len(left) > 0 {
+			if left := h.parts(t, src); len(left) > 0 {
 				t.Errorf("temporary tags are left: %v", left)
 			}
 		})
@@ -112,7 +112,7 @@ func cancelAt(t *testing.T, h *target, src layers.Source, opt Options, moment fu
 	if took := time.Since(begin); took > abortGrace {
 		t.Errorf("%s: took %s", h.Name, took)
 	}
-	if left := h.parts(t); len(left) > 0 {
+	if left := h.parts(t, src); len(left) > 0 {
 		t.Errorf("%s: temporary tags are left: %v", h.Name, left)
 	}
 	h.lacks(t, "cancel:v1")
@@ -139,7 +139,7 @@ func TestPushWrongBytes(t *testing.T) {
 					t.Errorf("%s: %v", r.Host, r.Err)
 				}
 				hosts[i].lacks(t, "wrong:v1")
-				if left := hosts[i].parts(t); len(left) > 0 {
+				if left := hosts[i].parts(t, src); len(left) > 0 {
 					t.Errorf("%s: temporary tags are left: %v", r.Host, left)
 				}
 			}
@@ -183,7 +183,7 @@ func TestPushDiskFull(t *testing.T) {
 		if !errors.Is(r.Err, ErrDiskFull) || !errors.As(r.Err, &on) || on.Step != "load" || on.Hint() == "" {
 			t.Errorf("load: %+v", r)
 		}
-		if left := hosts[i].parts(t); len(left) > 0 {
+		if left := hosts[i].parts(t, src); len(left) > 0 {
 			t.Errorf("%s: temporary tags are left: %v", r.Host, left)
 		}
 		hosts[i].lacks(t, "full:v1")
@@ -269,7 +269,7 @@ func TestPushAtOnce(t *testing.T) {
 	for _, h := range hosts {
 		h.saved(t, "at-once:v0", imageOf(t, src))
 		h.saved(t, "at-once:v1", imageOf(t, src))
-		if left := h.parts(t); len(left) > 0 {
+		if left := h.parts(t, src); len(left) > 0 {
 			t.Errorf("%s: temporary tags are left: %v", h.Name, left)
 		}
 	}
@@ -321,20 +321,21 @@ func TestPushTidies(t *testing.T) {
 	at := func(d layers.Digest, age time.Duration) string {
 		return run(fmt.Sprintf("%08x000001", time.Now().Add(-age).Unix())).tag(d, 1)
 	}
-	young := at(other, time.Hour)
+	young, stale := at(other, time.Hour), at(other, 25*time.Hour)
 	for _, h := range fleet(t, everyHost()...) {
 		p := newPusher(t, "tidy:old")
 		p.push(t, openImage(t, testLayer{name: "tidy-old", size: 1000}), h)
-		for _, tag := range []string{young, at(config, 0), at(other, 25*time.Hour)} {
+		for _, tag := range []string{young, at(config, 0), stale} {
 			must(t, tagImage(t.Context(), h.engine, "tidy:old", tag))
 		}
 		p.opt.Tag = "tidy:v1"
 		if _, err := Push(t.Context(), []Host{h.Host}, src, p.opt); err != nil {
 			t.Fatal(err)
 		}
-		if left := h.parts(t); len(left) != 1 || left[0] != young {
+		if left := h.parts(t, src); len(left) > 0 {
 			t.Errorf("%s: left: %v", h.Name, left)
 		}
+		h.lacks(t, stale)
 		must(t, h.engine.RemoveImage(t.Context(), young))
 	}
 }
@@ -397,7 +398,7 @@ func (h *target) ask(t *testing.T, src layers.Source) (missing int, held Holding
 	img := imageOf(t, src)
 	held, err := Ask(t.Context(), h.Host, img)
 	must(t, err)
-	if left := h.parts(t); len(left) > 0 {
+	if left := h.parts(t, src); len(left) > 0 {
 		t.Errorf("temporary tags are left: %v", left)
 	}
 	return len(held.Held.Missing(img)), held

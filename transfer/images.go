@@ -49,7 +49,7 @@ func (m *images) get(ctx context.Context, host string, info docker.Info) (*layer
 			Help: "build the image for " + p.String() + " too, as a multi-platform image"}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open image: %w", err)
+		return nil, &stepError{"read", err}
 	}
 	o.img = img
 	return img, nil

@@ -72,10 +72,11 @@ func newHostPlan(a Asked, diskFactor float64, small int64) HostPlan {
 func group(img *layers.Image, missing []int, small int64) []Load {
 	// Of layers whose size is not known, two make a load: they may be large.
 	weight := func(i int) int64 {
-		if size := img.Layers[i].Blob.Size; size >= 0 {
-			return size
+		b := img.Layers[i].Blob
+		if b.Size < 0 && b.Estimate == 0 {
+			return small / 2
 		}
-		return small / 2
+		return b.Roughly()
 	}
 	rest := int64(0)
 	for _, i := range missing {

@@ -132,7 +132,7 @@ func (a *attempt) do(ctx context.Context) error {
 	run := newRun()
 	asked, err := a.ask(ctx, run)
 	if err != nil {
-		return &stepError{"ask", err}
+		return inStep("ask", err)
 	}
 	plan := newHostPlan(asked, a.DiskFactor, a.small)
 	a.result.Platform = asked.Image.Platform

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -45,7 +46,7 @@ func layerSum(t testing.TB, img *layers.Image, i int) (layers.DiffID, error) {
 
 func imageOf(t testing.TB, src layers.Source) *layers.Image {
 	t.Helper()
-	img, err := src.Image(t.Context(), layers.Platform{})
+	img, err := src.Image(context.WithoutCancel(t.Context()), layers.Platform{})
 	must(t, err)
 	return img
 }

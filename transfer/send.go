@@ -37,6 +37,7 @@ type sender struct {
 
 	names []layers.ArchiveLayer            // how archives for this host name each layer; set in order of sending
 	ready map[int]chan *layers.SpooledBlob // by layer, room for one
+	begun []chan struct{}                  // by load: closed when the engine listens
 	sent  []chan struct{}                  // by load: closed when its layers are written
 	done  []chan struct{}                  // by load: closed when the engine has it
 	mu    sync.Mutex
@@ -62,7 +63,7 @@ func newSender(host Host, plan HostPlan, run run, spool *layers.Spool, silence t
 		p.layer(l.DiffID, "held")
 	}
 	for range plan.Loads {
-		s.sent, s.done = append(s.sent, make(chan struct{})), append(s.done, make(chan struct{}))
+		s.begun, s.sent, s.done = append(s.begun, make(chan struct{})), append(s.sent, make(chan struct{})), append(s.done, make(chan struct{}))
 	}
 	if plan.Holding.probed != "" {
 		s.tags = append(s.tags, plan.Holding.probed)
@@ -125,7 +126,16 @@ func (s *sender) loads(ctx context.Context) error {
 // load does load k: its layers are streamed while the load before it still unpacks, its metadata once that is done,
 // because the engine needs the layers below.
 func (s *sender) load(ctx context.Context, k int) error {
+	// The engine's client may bound loads at once: one must never hold the place of the load that it waits for.
+	if k > 0 && !wait(ctx, s.begun[k-1]) {
+		return context.Cause(ctx)
+	}
 	r, w := io.Pipe()
+	in := &listened{PipeReader: r, begin: sync.OnceFunc(func() {
+		s.pulse.work(-1)
+		close(s.begun[k])
+	})}
+	s.pulse.work(+1) // until it listens
 	writing, stopWriting := context.WithCancel(ctx)
 	whole := make(chan struct{})
 	wrote := make(chan error, 1)
@@ -134,18 +144,13 @@ func (s *sender) load(ctx context.Context, k int) error {
 		_ = w.CloseWithError(err) // never fails; nil is the end of the archive
 		wrote <- err
 	}()
-	loading, abort := context.WithCancelCause(context.WithoutCancel(ctx))
-	guarded := make(chan struct{})
-	go func() {
-		defer close(guarded)
-		abortWith(ctx, loading, whole, abort)
-	}()
-	_, err := s.host.Engine.LoadImage(loading, r)
+	loading, stopLoading := withGrace(ctx, whole)
+	_, err := s.host.Engine.LoadImage(loading, in)
 	stopWriting()
-	_ = r.CloseWithError(io.ErrClosedPipe) // an engine that answers early leaves the writer blocked
+	_ = r.Close() // never fails; an engine that answers early leaves the writer blocked
+	in.begin()
 	werr := <-wrote
-	abort(nil)
-	<-guarded
+	stopLoading()
 	if isClosed(whole) {
 		s.pulse.work(-1)
 	}
@@ -162,7 +167,29 @@ func (s *sender) load(ctx context.Context, k int) error {
 	return nil
 }
 
-// abortWith ends a load when ctx ends, unless loading is over before. A load that is whole gets a grace.
+// listened is the archive as the engine's client reads it; begin is called when it does so.
+type listened struct {
+	*io.PipeReader
+	begin func()
+}
+
+func (l *listened) Read(p []byte) (int, error) {
+	l.begin()
+	return l.PipeReader.Read(p)
+}
+
+// withGrace returns the context for a load that ends with ctx; when the engine has the load whole by then, after a
+// grace. The caller calls stop when the load is over.
+func withGrace(ctx context.Context, whole <-chan struct{}) (loading context.Context, stop func()) {
+	loading, abort := context.WithCancelCause(context.WithoutCancel(ctx))
+	var guard sync.WaitGroup
+	guard.Go(func() { abortWith(ctx, loading, whole, abort) })
+	return loading, func() {
+		abort(nil)
+		guard.Wait()
+	}
+}
+
 func abortWith(ctx, loading context.Context, whole <-chan struct{}, abort context.CancelCauseFunc) {
 	if !wait(loading, ctx.Done()) {
 		return
@@ -184,7 +211,7 @@ func abortWith(ctx, loading context.Context, whole <-chan struct{}, abort contex
 func (s *sender) write(ctx context.Context, w io.Writer, k int, whole chan<- struct{}) error {
 	load := s.plan.Loads[k]
 	out := watched{s.pulse, w}
-	if k > 0 && !wait(ctx, s.sent[k-1]) {
+	if k > 0 && !wait(ctx, s.sent[k-1]) || !wait(ctx, s.begun[k]) {
 		return context.Cause(ctx)
 	}
 	a, err := s.archive(ctx, load)
@@ -253,6 +280,12 @@ func wait(ctx context.Context, c <-chan struct{}) bool {
 	case <-ctx.Done():
 		return isClosed(c)
 	}
+}
+
+func closed() <-chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
 
 func isClosed(c <-chan struct{}) bool {
