@@ -29,7 +29,7 @@ type Spec struct {
 }
 
 // App makes an image of the test app FROM scratch in the folder, which several images may share: filler layers, the
-// app, a small layer with the version.
+// app, a small layer with name and version, which no image of another name has.
 func App(ctx context.Context, dir string, s Spec) (*Image, error) {
 	s.Arch = cmp.Or(s.Arch, runtime.GOARCH)
 	binary, err := payload.Build(ctx, dir, runtime.GOARCH)
@@ -50,7 +50,7 @@ func App(ctx context.Context, dir string, s Spec) (*Image, error) {
 	if err := add("COPY app /", func(w io.Writer) error { return writeBinary(w, binary) }); err != nil {
 		return nil, err
 	}
-	err = add("COPY version /", func(w io.Writer) error { return writeFiles(w, file{"version", s.Version + "\n"}) })
+	err = add("COPY version /", func(w io.Writer) error { return writeFiles(w, file{"image", s.Ref + "\n"}, file{"version", s.Version + "\n"}) })
 	if err != nil {
 		return nil, err
 	}
