@@ -50,7 +50,9 @@ func App(ctx context.Context, dir string, s Spec) (*Image, error) {
 	if err := add("COPY app /", func(w io.Writer) error { return writeBinary(w, binary) }); err != nil {
 		return nil, err
 	}
-	err = add("COPY version /", func(w io.Writer) error { return writeFiles(w, file{"image", s.Ref + "\n"}, file{"version", s.Version + "\n"}) })
+	err = add("COPY version /", func(w io.Writer) error {
+		return writeFiles(w, file{"image", s.Ref + "\n"}, file{"version", s.Version + "\n"})
+	})
 	if err != nil {
 		return nil, err
 	}
