@@ -3,7 +3,6 @@ package images
 import (
 	"archive/tar"
 	"cmp"
-
 	"context"
 	"fmt"
 	"io"

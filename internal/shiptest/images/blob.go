@@ -2,7 +2,6 @@ package images
 
 import (
 	"bufio"
-
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
