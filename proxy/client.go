@@ -115,14 +115,17 @@ func (c *Client) do(ctx context.Context, method, verb string, in, out any) error
 	if resp.StatusCode != http.StatusOK {
 		return readFailure(resp.Body)
 	}
-	body := io.LimitReader(resp.Body, maxMessage)
-	if out != nil {
-		if err := json.NewDecoder(body).Decode(out); err != nil {
-			return fmt.Errorf("%s: %w", verb, err)
-		}
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxMessage+1)) // to its end, or the connection cannot be used again
+	if err == nil && len(b) > maxMessage {
+		err = fmt.Errorf("the proxy's answer has more than %d bytes", maxMessage)
 	}
-	_, err = io.Copy(io.Discard, body) // to its end, or the connection cannot be used again
-	return err
+	if err == nil && out != nil {
+		err = json.Unmarshal(b, out)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", verb, err)
+	}
+	return nil
 }
 
 func (c *Client) send(ctx context.Context, method, verb string, in any) (*http.Response, error) {

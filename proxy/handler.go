@@ -79,8 +79,12 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
-	if r.Method == http.MethodConnect {
+	switch {
+	case r.Method == http.MethodConnect:
 		writePage(w, r, http.StatusMethodNotAllowed, "This is no forward proxy.", 0)
+		return
+	case r.ProtoMajor != 1: // net/http lets the preface of HTTP/2 pass
+		writePage(w, r, http.StatusHTTPVersionNotSupported, "This is an HTTP/1.1 server.", 0)
 		return
 	}
 	if !g.route(x, r) {

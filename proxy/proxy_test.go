@@ -152,16 +152,16 @@ type app struct {
 }
 
 // newApp serves, beside what the caller adds, "/" and what [load] asks for.
-func newApp(t testing.TB, version string) *app {
+func newApp(t testing.TB, version string, change ...func(*http.Server)) *app {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return newAppOn(t, version, l)
+	return newAppOn(t, version, l, change...)
 }
 
-func newAppOn(t testing.TB, version string, l net.Listener) *app {
+func newAppOn(t testing.TB, version string, l net.Listener, change ...func(*http.Server)) *app {
 	t.Helper()
 	a := &app{}
 	a.HandleFunc("/up", func(w http.ResponseWriter, _ *http.Request) {
@@ -201,6 +201,9 @@ func newAppOn(t testing.TB, version string, l net.Listener) *app {
 	}))
 	_ = a.Listener.Close()
 	a.Listener = l
+	for _, c := range change {
+		c(a.Config)
+	}
 	a.Start()
 	t.Cleanup(func() { a.CloseClientConnections(); a.Close() })
 	a.Target = Target{ID: "c-" + version, Address: a.Listener.Addr().String(), Release: version}
