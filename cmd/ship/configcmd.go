@@ -1,6 +1,10 @@
 package main
 
-import "go.yaml.in/yaml/v4"
+import (
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
 
 // ConfigCmd prints the configuration as ship understands it: merged, interpolated, with defaults. Secrets are named,
 // never shown.
@@ -22,6 +26,6 @@ func (c *ConfigCmd) Run(d *deps) error {
 	if err != nil {
 		return err
 	}
-	d.printf("%s", text)
+	d.printf("%s\n", strings.TrimRight(string(text), "\n"))
 	return nil
 }

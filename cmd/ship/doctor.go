@@ -130,7 +130,7 @@ func (d *deps) printChecks(all []check) {
 		}{all})
 		return
 	}
-	rows := [][]string{{"", "WHERE", "WHAT", "FOUND"}}
+	rows := [][]string{{"CHECK", "WHERE", "WHAT", "FOUND"}}
 	for _, c := range all {
 		mark := "ok"
 		if !c.OK {
@@ -138,7 +138,7 @@ func (d *deps) printChecks(all []check) {
 		}
 		rows = append(rows, []string{mark, c.Where, c.What, c.Found})
 		if c.Hint != "" && (!c.OK || c.What == "proxy") {
-			rows = append(rows, []string{"", "", "", "  hint: " + c.Hint})
+			rows = append(rows, []string{"hint", c.Where, c.What, c.Hint})
 		}
 	}
 	d.table(rows)

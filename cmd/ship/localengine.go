@@ -37,3 +37,11 @@ func (e localEngine) ReadContent(ctx context.Context, digest string) (io.ReadClo
 func (e localEngine) SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) {
 	return e.client.SaveImage(ctx, ref)
 }
+
+func (e localEngine) Folder(ctx context.Context, image, dir string) (layers.EngineFolder, error) {
+	return e.client.OpenFolder(ctx, image, dir)
+}
+
+func (e localEngine) StepSizes(ctx context.Context, ref string) ([]int64, error) {
+	return e.client.StepSizes(ctx, ref)
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 
 	"ship/internal/docker"
@@ -88,7 +89,7 @@ func copyLog(ctx context.Context, f logFrom, o docker.LogOptions, line func(stri
 	for {
 		text, err := r.ReadSlice('\n')
 		if len(text) > 0 {
-			line(sshx.Clean(string(text), maxLogLine))
+			line(sshx.Clean(strings.TrimRight(string(text), "\r\n"), maxLogLine))
 		}
 		switch {
 		case err == nil || errors.Is(err, bufio.ErrBufferFull):

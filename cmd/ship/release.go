@@ -23,7 +23,7 @@ func (d *deps) openSource(ctx context.Context, s string) (layers.Source, layers.
 	if err != nil {
 		return nil, ref, nil, &usageError{err, "sources are docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF] and oci:DIR[:REF]"}
 	}
-	o := layers.OpenOptions{CacheDir: d.cacheDir(), Emit: d.ui.Emit}
+	o := layers.OpenOptions{CacheDir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit}
 	if ref.Transport != layers.TransportDaemon {
 		src, err := layers.Open(ctx, ref, nil, o)
 		if err != nil {

@@ -15,7 +15,11 @@ func (d *deps) report(rep orchestrate.Report, err error) error {
 	}
 	rows := [][]string{{"HOST", "BEFORE", "SERVES NOW", "LAYERS SENT", "BYTES"}}
 	for _, h := range rep.Hosts {
-		rows = append(rows, []string{h.Host, h.Before, h.Serves, fmt.Sprintf("%d of %d", h.LayersSent, h.LayersSent+h.LayersHeld), ui.Bytes(h.Bytes)})
+		row := []string{h.Host, h.Before, h.Serves, "", ""}
+		if all := h.LayersSent + h.LayersHeld; all > 0 {
+			row[3], row[4] = fmt.Sprintf("%d of %d", h.LayersSent, all), ui.Bytes(h.Bytes)
+		}
+		rows = append(rows, row)
 	}
 	d.table(rows)
 	switch code := exitCode(err); {
