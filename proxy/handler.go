@@ -84,7 +84,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		writePage(w, r, http.StatusMethodNotAllowed, "This is no forward proxy.", 0)
 		return
 	case r.ProtoMajor != 1: // net/http lets the preface of HTTP/2 pass
-		writePage(w, r, http.StatusHTTPVersionNotSupported, "This is an HTTP/1.1 server.", 0)
+		writePage(w, r, http.StatusHTTPVersionNotSupported, "Only HTTP/1 is spoken here.", 0)
 		return
 	}
 	if !g.route(x, r) {
