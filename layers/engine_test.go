@@ -24,8 +24,9 @@ import (
 // realEngine is the dockerd of a lab host, as an Engine and as what loads.
 type realEngine struct {
 	*docker.Client
-	root  string // of the host's file system, seen from here; "" = as if it could not be seen
-	saves atomic.Int32
+	root   string // of the host's file system, seen from here; "" = as if it could not be seen
+	closed bool   // the engine does not give its folder either
+	saves  atomic.Int32
 }
 
 func (e *realEngine) Store(ctx context.Context) (EngineStore, error) {
@@ -54,6 +55,13 @@ func (e *realEngine) ReadContent(ctx context.Context, digest string) (io.ReadClo
 func (e *realEngine) SaveImage(ctx context.Context, ref string) (io.ReadCloser, error) {
 	e.saves.Add(1)
 	return e.Client.SaveImage(ctx, ref)
+}
+
+func (e *realEngine) Folder(ctx context.Context, image, dir string) (EngineFolder, error) {
+	if e.closed {
+		dir = "/nowhere"
+	}
+	return e.OpenFolder(ctx, image, dir)
 }
 
 func (e *realEngine) load(t *testing.T, a Archive) {
@@ -128,7 +136,7 @@ func (e *realEngine) wantLoaded(t *testing.T, h *lab.Host, tag string, s seedIma
 
 func TestEngines(t *testing.T) {
 	l, err := lab.Up(t.Context(), lab.Options{Log: t.Output(), Hosts: []lab.HostOptions{
-		{Engine: "bookworm"}, {Engine: "trixie"}, {Engine: "trixie", ContainerdStore: true}, {Engine: "sid", ContainerdStore: true},
+		{Engine: "bookworm"}, {Engine: "trixie"}, {Engine: "trixie", ContainerdStore: true}, {Engine: "sid", ContainerdStore: true}, {Engine: "sid"},
 	}})
 	must(t, err)
 	t.Cleanup(func() { must(t, l.Close()) })
@@ -156,6 +164,8 @@ func TestEngines(t *testing.T) {
 				t.Run("platforms", func(t *testing.T) { testPlatforms(t, e, z) })
 			} else {
 				t.Run("exported once", func(t *testing.T) { testExport(t, e, z) })
+				t.Run("through the engine", func(t *testing.T) { testThrough(t, h, e) })
+				t.Run("damaged through the engine", func(t *testing.T) { testDamagedThrough(t, e, z) })
 				t.Run("damaged folder", func(t *testing.T) { testDamagedFolder(t, e, z) })
 			}
 		})
@@ -310,7 +320,7 @@ func mustID(t *testing.T, e *realEngine, tag string) Digest {
 func testExport(t *testing.T, e *realEngine, z Compression) {
 	s := newSeedImage(t, 200<<10, "export", "lib", "export")
 	e.load(t, s.archive(t, z, "export:v1"))
-	blind := &realEngine{Client: e.Client, root: "/nowhere"}
+	blind := &realEngine{Client: e.Client, closed: true}
 	cache := t.TempDir()
 	for run := range 2 {
 		img, told := blind.open(t, "export:v1", cache)
@@ -321,7 +331,7 @@ func testExport(t *testing.T, e *realEngine, z Compression) {
 			must(t, err)
 			readSpooled(t, b)
 		}
-		if blind.saves.Load() != 1 {
+		if blind.saves.Load() != 1 || run == 0 && !strings.Contains((*told)[0], "gives no single layers") || run == 1 && len(*told) != 1 {
 			t.Errorf("run %d: %d exports (%q)", run, blind.saves.Load(), *told)
 		}
 	}
@@ -412,5 +422,11 @@ func testKinds(t *testing.T, e *realEngine, z Compression) {
 	wantImage(t, img, s)
 	if len(*told) != 1 || !strings.Contains((*told)[0], "single layers") {
 		t.Errorf("told %q", *told)
+	}
+	through := &realEngine{Client: e.Client}
+	img, told = through.open(t, "kinds:v1", t.TempDir())
+	wantImage(t, img, s)
+	if len(*told) != 1 || !strings.Contains((*told)[0], "single layers") || through.saves.Load() != 0 {
+		t.Errorf("told %q, %d exports", *told, through.saves.Load())
 	}
 }

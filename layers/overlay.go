@@ -29,9 +29,12 @@ type overlayLayer struct {
 	size   int64  // bytes in its files, as the engine recorded it; 0 = not known
 }
 
+// overlay2 is the graph driver whose folders we know.
+const overlay2 = "overlay2"
+
 // openOverlay finds the image with that config, if every layer of it looks readable.
 func openOverlay(store EngineStore, id Digest) (*overlayImage, error) {
-	if store.Driver != "overlay2" || store.RootDir == "" {
+	if store.Driver != overlay2 || store.RootDir == "" {
 		return nil, fmt.Errorf("graph driver %q", store.Driver)
 	}
 	meta := filepath.Join(store.RootDir, "image", store.Driver)
@@ -68,10 +71,10 @@ func findOverlayLayer(root, db string, d DiffID) (overlayLayer, error) {
 	if err != nil {
 		return overlayLayer{}, err
 	}
-	if diff != string(d) || folder == "" || strings.Trim(folder, "0123456789abcdefghijklmnopqrstuvwxyz-") != "" {
-		return overlayLayer{}, fmt.Errorf("layer %s: the engine's records do not fit", d.Short())
+	if err := checkRecord(d, diff, folder); err != nil {
+		return overlayLayer{}, err
 	}
-	l := overlayLayer{diffID: d, split: filepath.Join(db, "tar-split.json.gz"), files: filepath.Join(root, "overlay2", folder, "diff")}
+	l := overlayLayer{diffID: d, split: filepath.Join(db, "tar-split.json.gz"), files: filepath.Join(root, overlay2, folder, "diff")}
 	if size, err := readWord(filepath.Join(db, "size")); err == nil {
 		l.size, _ = strconv.ParseInt(size, 10, 64) // 0 if it is no number
 		l.size = max(l.size, 0)
@@ -86,13 +89,24 @@ func findOverlayLayer(root, db string, d DiffID) (overlayLayer, error) {
 	return l, nil
 }
 
+// checkRecord checks what the engine noted of a layer: its diff ID, and its folder's name.
+func checkRecord(d DiffID, diff, folder string) error {
+	if diff != string(d) || folder == "" || strings.Trim(folder, "0123456789abcdefghijklmnopqrstuvwxyz-") != "" {
+		return fmt.Errorf("layer %s: the engine's records do not fit", d.Short())
+	}
+	return nil
+}
+
+// maxWord bounds the files of one short line, in bytes.
+const maxWord = 256
+
 // readWord reads a file of one short line.
 func readWord(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}
-	b, err := io.ReadAll(io.LimitReader(f, 256))
+	b, err := io.ReadAll(io.LimitReader(f, maxWord))
 	return strings.TrimSpace(string(b)), errors.Join(err, f.Close())
 }
 
@@ -107,12 +121,28 @@ func (o *overlayImage) open(i int) (io.ReadCloser, error) {
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
-	z, err := gzip.NewReader(f)
+	return openSplit(f, rootFiles{root}, l.diffID)
+}
+
+// layerFiles is the content of a layer's files, by path.
+type layerFiles interface {
+	open(name string) (io.ReadCloser, error)
+	io.Closer
+}
+
+// rootFiles keeps a symbolic link in the layer from leading us out of its folder.
+type rootFiles struct{ *os.Root }
+
+func (r rootFiles) open(name string) (io.ReadCloser, error) { return r.Open(name) }
+
+// openSplit puts the layer together from a record and files, which it closes in any case.
+func openSplit(record io.ReadCloser, files layerFiles, d DiffID) (io.ReadCloser, error) {
+	z, err := gzip.NewReader(record)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("tar-split: %w", err), f.Close(), root.Close())
+		return nil, errors.Join(fmt.Errorf("tar-split: %w", err), record.Close(), files.Close())
 	}
-	r := &splitReader{entries: storage.NewJSONUnpacker(z), root: root, record: f}
-	return overlayReader{verify(r, Digest(l.diffID), -1)}, nil
+	r := &splitReader{entries: storage.NewJSONUnpacker(z), files: files, record: record}
+	return overlayReader{verify(r, Digest(d), -1)}, nil
 }
 
 // overlayError: a layer's folder does not hold, or not yield, what the engine's records say.
@@ -130,14 +160,15 @@ func (r overlayReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// splitReader reads the tar that tar-split took apart: raw pieces from its record, file content from a folder.
+// splitReader reads the tar that tar-split took apart: raw pieces from its record, the content of
+// files from where they are.
 type splitReader struct {
 	entries storage.Unpacker
-	root    *os.Root // keeps a symbolic link in the layer from leading us out of it
-	record  *os.File
+	files   layerFiles
+	record  io.Closer
 	raw     []byte
-	file    *os.File // nil = none is being read
-	left    int64    // bytes of file
+	file    io.ReadCloser // nil = none is being read
+	left    int64         // bytes of file
 }
 
 func (r *splitReader) Read(p []byte) (int, error) {
@@ -166,7 +197,7 @@ func (r *splitReader) Close() error {
 	if r.file != nil {
 		err = r.file.Close()
 	}
-	return errors.Join(err, r.record.Close(), r.root.Close())
+	return errors.Join(err, r.record.Close(), r.files.Close())
 }
 
 // next goes to the next entry that has bytes; io.EOF is the end of the layer.
@@ -183,9 +214,10 @@ func (r *splitReader) next() error {
 		return nil // a folder, a link or a device has its header only
 	}
 	name := strings.TrimPrefix(path.Clean("/"+e.GetName()), "/")
-	if r.file, err = r.root.Open(name); err != nil {
+	f, err := r.files.open(name)
+	if err != nil {
 		return err
 	}
-	r.left = e.Size
+	r.file, r.left = f, e.Size
 	return nil
 }

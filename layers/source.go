@@ -23,6 +23,20 @@ type Engine interface {
 	ReadContent(ctx context.Context, digest string) (io.ReadCloser, error)
 	// SaveImage streams what `docker save` writes. It fails in place of its end if the engine breaks off.
 	SaveImage(ctx context.Context, ref string) (io.ReadCloser, error)
+	// Folder opens a folder of the engine's machine, read with the engine's rights, in a way that takes one of its
+	// images. An engine may refuse.
+	Folder(ctx context.Context, image, dir string) (EngineFolder, error)
+	// StepSizes returns the bytes in the files of every step of an image's history, the oldest first.
+	StepSizes(ctx context.Context, ref string) ([]int64, error)
+}
+
+// EngineFolder is an open folder of the engine's machine.
+type EngineFolder interface {
+	// Open streams what is at path below the folder as a tar whose names begin with the last element of path. Until it
+	// is closed others may wait.
+	Open(ctx context.Context, path string) (io.ReadCloser, error)
+	// Close leaves nothing of it behind, also after the context of Engine.Folder has ended.
+	Close() error
 }
 
 // EngineStore is how an engine keeps images.
