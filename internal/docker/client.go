@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// Seven connections at most, with the one that carries the content service: SSH servers allow ten sessions per
-	// connection by default, and the caller wants some for other commands.
-	maxConns = 4 // for the Engine API
+	// Six connections at most, with the one that carries the content service: SSH servers allow ten sessions per
+	// connection by default, and the caller wants some for other commands. Idle ones hold a session too.
+	maxConns = 3 // for the Engine API
+	maxIdle  = 2 // of those
 	maxLoads = 2 // one unpacks, the next one is sent; a further one waits
 
 	maxAnswer = 32 << 20 // bytes of one JSON answer; a list of a thousand containers is about 3 MiB
@@ -43,8 +44,8 @@ func New(dial Dialer) *Client {
 	c.api = &http.Transport{
 		DialContext:         func(ctx context.Context, _, _ string) (net.Conn, error) { return c.links.dial(ctx) },
 		MaxConnsPerHost:     maxConns,
-		MaxIdleConnsPerHost: maxConns,
-		IdleConnTimeout:     time.Minute,
+		MaxIdleConnsPerHost: maxIdle,
+		IdleConnTimeout:     20 * time.Second,
 		DisableCompression:  true,
 
 		MaxResponseHeaderBytes: maxHeader,
