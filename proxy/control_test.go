@@ -335,8 +335,10 @@ func TestHostileProxy(t *testing.T) {
 			w.WriteHeader(http.StatusConflict)
 			endless(w, "[")
 		},
-		"nothing":      func(http.ResponseWriter, *http.Request) {},
-		"redirect":     func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/v1/status", 307) },
+		"nothing": func(http.ResponseWriter, *http.Request) {},
+		"redirect": func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "/v1/status", http.StatusTemporaryRedirect)
+		},
 		"huge header":  func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X", strings.Repeat("x", 1<<20)) },
 		"aborts":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"empty object": func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") },

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// watchFor runs a pulse while act does something, and returns what the watching said and when.
-func watchFor(t *testing.T, p *pulse, act func()) (err error, after time.Duration) {
+// watchFor runs a pulse while act does something, and returns when the watching ended and what it said.
+func watchFor(t *testing.T, p *pulse, act func()) (after time.Duration, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	begin := time.Now()
@@ -23,7 +23,8 @@ func watchFor(t *testing.T, p *pulse, act func()) (err error, after time.Duratio
 	}()
 	act()
 	cancel()
-	return <-told, after
+	err = <-told
+	return after, err
 }
 
 func TestPulse(t *testing.T) {
@@ -89,7 +90,7 @@ func TestPulse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &pulse{silence: silence, ask: tt.ask}
-				err, after := watchFor(t, p, func() { tt.act(p) })
+				after, err := watchFor(t, p, func() { tt.act(p) })
 				var stalled *StalledError
 				switch {
 				case tt.stall == 0 && err != nil:
