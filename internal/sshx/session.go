@@ -60,7 +60,7 @@ func (c *Client) start(ctx context.Context, cmd Command) (*conn, error) {
 	// Opening cannot be interrupted. This goroutine ends with the connection at the latest; Close does not wait for it,
 	// since x/crypto has a moment, while a connection breaks, in which it never answers an open.
 	go func() {
-		o := c.open(line)
+		o := c.openSoon(line, abandoned)
 		select {
 		case opened <- o:
 		case <-abandoned:
@@ -78,40 +78,6 @@ func (c *Client) start(ctx context.Context, cmd Command) (*conn, error) {
 	}
 	close(abandoned)
 	return nil, err
-}
-
-// opening is a channel with a command in it, or why there is none.
-type opening struct {
-	ch       ssh.Channel
-	requests <-chan *ssh.Request
-	err      error
-}
-
-func (c *Client) open(line string) opening {
-	ch, requests, err := c.ssh.OpenChannel("session", nil)
-	if err != nil {
-		return opening{err: err}
-	}
-	o := opening{ch: ch, requests: requests}
-	ok, err := ch.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
-	if err == nil && !ok {
-		err = errors.New("the host refuses to run commands")
-	}
-	if err != nil {
-		o.discard()
-		o.err = err
-	}
-	return o
-}
-
-// discard closes the channel and waits until the host did so too.
-func (o opening) discard() {
-	if o.err != nil {
-		return
-	}
-	_ = o.ch.Close() // fails only if it is closed
-	for range o.requests {
-	}
 }
 
 // begin makes a session out of an open channel; the caller has taken its place.
@@ -172,8 +138,8 @@ func (s *session) run(requests <-chan *ssh.Request) {
 	for r := range requests {
 		s.note(r)
 	}
+	s.in.Close() // first, so that no write succeeds after somebody knows that it ended
 	close(s.exited)
-	s.in.Close()
 	wg.Wait()
 }
 

@@ -122,7 +122,8 @@ func (s *server) start(t testing.TB, extra ...string) {
 		"AuthorizedKeysFile "+s.path("authorized_keys"), "StrictModes no", "UsePAM no", "PidFile none",
 		"PasswordAuthentication no", "KbdInteractiveAuthentication no", "LogLevel VERBOSE",
 		"AllowTcpForwarding no", "AllowAgentForwarding no", "X11Forwarding no", "PermitTTY no", "PermitTunnel no",
-		"AllowStreamLocalForwarding no"), "\n")
+		"AllowStreamLocalForwarding no",
+		"SetEnv HOME="+s.dir), "\n") // not what this machine's login shell reads at home
 	write(t, s.path("sshd_config"), config+"\n")
 	s.cmd = exec.Command("/usr/sbin/sshd", "-D", "-e", "-f", s.path("sshd_config"))
 	s.cmd.Stderr = s.log
@@ -209,9 +210,6 @@ func children(pid int) []int {
 			out = append(out, n)
 		}
 	}
-	if len(tasks) == 0 {
-		return out
-	}
 	return out
 }
 
@@ -250,11 +248,19 @@ func must(t testing.TB, err error) {
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	if !soon(ok) {
+		t.Fatalf("not within 20 s: %s", what)
+	}
+}
+
+// soon is eventually for goroutines of a test.
+func soon(ok func() bool) bool {
+	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
+			return false
 		}
 	}
+	return true
 }
 
 func me(t testing.TB) string {
