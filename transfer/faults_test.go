@@ -48,7 +48,7 @@ func TestPushResume(t *testing.T) {
 			if !errors.As(err, &on) || !errors.Is(err, sshx.ErrLinkLost) || on.Step != "send" && on.Step != "verify" {
 				t.Errorf("cut: %v", err)
 			}
-			if r := results[0]; r.Sent < 2 || time.Since(begin) > p.opt.Silence {
+			if r := results[0]; r.Sent < 2 || time.Since(begin) > defaultSilence {
 				t.Errorf("cut: %+v after %s", r, time.Since(begin))
 			}
 			h = connect(t, h.lab)
@@ -229,7 +229,7 @@ func TestPushFrozen(t *testing.T) {
 					t.Errorf("%+v", r)
 				}
 			}
-			p.opt.Silence = 20 * time.Second
+			p.opt.Silence = 0
 			frozen = connect(t, frozen.lab)
 			if r := p.push(t, src, frozen)[0]; r.Held == 0 {
 				t.Errorf("thawed: %+v", r)

@@ -95,7 +95,7 @@ func fleet(t testing.TB, names ...string) []*target {
 	var out []*target
 	for _, name := range names {
 		if links[name] == nil {
-			links[name] = dial(t, l.Host(name))
+			links[name] = dial(t, l.Host(name), 0)
 		}
 		out = append(out, links[name])
 	}
@@ -112,15 +112,15 @@ func unshare(name string) {
 	}
 }
 
-// connect opens a link of its own to a host.
+// connect opens a link of its own to a host, which is known to be lost after 6 s.
 func connect(t testing.TB, on *lab.Host) *target {
 	t.Helper()
-	h := dial(t, on)
+	h := dial(t, on, 2*time.Second)
 	t.Cleanup(h.close)
 	return h
 }
 
-func dial(t testing.TB, on *lab.Host) *target {
+func dial(t testing.TB, on *lab.Host, keepAlive time.Duration) *target {
 	t.Helper()
 	o := sshx.Options{ConfigFile: bringUp(t).SSHConfig(), KeepAlive: keepAlive, ConnectTimeout: time.Minute}
 	c, err := sshx.Dial(t.Context(), on.Name, o)
@@ -137,9 +137,6 @@ func (h *target) close() {
 	h.engine.Close()
 	_ = h.ssh.Close() // never fails
 }
-
-// keepAlive is long enough for busy machines: three unanswered end the link.
-const keepAlive = 2 * time.Second
 
 func hostsOf(targets []*target) []Host {
 	var out []Host
@@ -212,7 +209,6 @@ func (h *target) saved(t testing.TB, ref string, img *layers.Image) {
 
 // pusher is a push with what most tests want.
 type pusher struct {
-	spool  *layers.Spool
 	events *recorder
 	opt    Options
 }
@@ -223,7 +219,7 @@ func newPusher(t testing.TB, tag string) *pusher {
 	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: t.TempDir(), Emit: p.events.add})
 	must(t, err)
 	t.Cleanup(func() { must(t, spool.Close()) })
-	p.opt = Options{Tag: tag, Spool: spool, Emit: p.events.add, Silence: 20 * time.Second, small: 2 << 20}
+	p.opt = Options{Tag: tag, Spool: spool, Emit: p.events.add, small: 2 << 20}
 	return p
 }
 

@@ -27,8 +27,9 @@ func (p *progress) phase(name string) {
 	p.emit.Emit(event.Event{Type: event.Phase, Host: p.host, Phase: name})
 }
 
-func (p *progress) layer(d layers.DiffID, state string) {
-	p.emit.Emit(event.Event{Type: event.Layer, Host: p.host, Item: d.Short(), Text: state})
+// layer tells a layer's new state; size is in bytes as it is sent, 0 = not known.
+func (p *progress) layer(d layers.DiffID, phase, state string, size int64) {
+	p.emit.Emit(event.Event{Type: event.Layer, Host: p.host, Phase: phase, Item: d.Short(), Text: state, Total: size})
 }
 
 func (p *progress) say(t event.Type, text string) {
