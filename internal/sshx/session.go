@@ -64,8 +64,8 @@ func (c *Client) start(ctx context.Context, cmd Command) (*conn, error) {
 		select {
 		case opened <- o:
 		case <-abandoned:
+			<-c.slots // discard may take as long as the command
 			o.discard()
-			<-c.slots
 		}
 	}()
 	select {
