@@ -152,8 +152,10 @@ func TestContinue(t *testing.T) {
 		r := bufio.NewReader(c)
 		line, _ := r.ReadString('\n')
 		if continued = strings.Contains(line, " 100 "); continued {
-			_, _ = r.ReadString('\n')
 			_, _ = io.WriteString(c, "hello")
+		}
+		for strings.Contains(line, " 100 ") { // on a slow day the proxy says it first, and then the target too
+			_, _ = r.ReadString('\n')
 			line, _ = r.ReadString('\n')
 		}
 		return strings.Fields(line + " . .")[1], continued

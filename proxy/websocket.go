@@ -20,7 +20,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	}
 	w.x.status = http.StatusSwitchingProtocols
 	w.x.spare() // from here on, the cut is ours to make
-	s := &socket{Conn: c, x: w.x, frames: strings.EqualFold(w.x.upgrade, "websocket")}
+	s := &socket{Conn: c, early: rw.Reader, x: w.x, frames: strings.EqualFold(w.x.upgrade, "websocket")}
 	s.x.target.sockets.Add(1)
 	s.stop = context.AfterFunc(s.x.target.life, s.end)
 	return s, bufio.NewReadWriter(rw.Reader, bufio.NewWriter(greeter{s})), nil
@@ -30,6 +30,7 @@ func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // close frame of ours never lands within another one.
 type socket struct {
 	net.Conn
+	early  *bufio.Reader // what the client sent before it was answered; nil once that was read
 	x      *exchange
 	frames bool // WebSocket: there is a way to say good-bye
 	stop   func() bool
@@ -57,6 +58,17 @@ func (g greeter) Write(p []byte) (int, error) {
 	g.s.open = bytes.HasSuffix(p[:n], []byte("\r\n\r\n"))
 	g.s.sayGoodbye()
 	return n, err
+}
+
+// Read gives what came together with the request first.
+func (s *socket) Read(p []byte) (int, error) {
+	if s.early != nil {
+		if n := s.early.Buffered(); n > 0 {
+			return s.early.Read(p[:min(n, len(p))])
+		}
+		s.early = nil
+	}
+	return s.Conn.Read(p)
 }
 
 func (s *socket) Write(p []byte) (int, error) {
