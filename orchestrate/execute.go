@@ -121,7 +121,7 @@ func (r *run) ship(ctx context.Context, rep *Report) error {
 	if len(proxies) > 0 {
 		o := transfer.Options{Tag: r.Proxy.Ref(), Spool: r.Spool, Emit: r.Emit}
 		if _, err := transfer.Push(ctx, proxies, r.Proxy.Source, o); err != nil {
-			return shipError("ship the proxy", err)
+			return wrap("ship the proxy", err)
 		}
 	}
 	if r.Source == nil || len(image) == 0 {
@@ -132,14 +132,7 @@ func (r *run) ship(ctx context.Context, rep *Report) error {
 	for n, res := range results {
 		rep.Hosts[at[n]].shipped(res)
 	}
-	return shipError("ship", err)
-}
-
-func shipError(act string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", act, err)
+	return wrap("ship", err)
 }
 
 // prepareHost starts what the host will switch to, and waits until it is healthy.
@@ -224,52 +217,62 @@ func (r *run) undo(ctx context.Context, cause error) error {
 	defer stop()
 	serves := make([]string, len(r.plan.Hosts))
 	err := r.each(func(i int, h Host, hp HostPlan) error {
-		var failed error
-		for n, u := range hp.Units {
-			st := &r.state[i][n]
-			if st.committed {
-				r.say(event.Phase, h.Name, "undo", "taking "+u.Role+" back to "+nameOf(u.Previous))
-				if err := r.undoUnit(ctx, h, u, st.id); err != nil {
-					serves[i] = "perhaps " + u.Release.String()
-					failed = errors.Join(failed, onHost(h.Name, "undo "+u.Role, err))
-					continue // what may be serving must not be removed
-				}
-			}
-			if c := cmp.Or(st.id, st.name); c != "" {
-				if err := h.Engine.RemoveContainer(ctx, c, true); err != nil && !errors.Is(err, docker.ErrNotFound) {
-					r.say(event.Warning, h.Name, "undo", fmt.Sprintf("could not remove the new container of %s, the next run will: %v", u.Role, err))
-				}
-			}
+		err := r.undoHost(ctx, i, h, hp)
+		if err != nil {
+			serves[i] = "perhaps " + r.plan.Desired.Release.String()
 		}
-		return failed
+		return err
 	})
 	if err == nil {
 		return cause
 	}
 	mixed := &MixedError{Cause: errors.Join(cause, err), Hosts: map[string]string{}}
 	for i, hp := range r.plan.Hosts {
-		if serves[i] == "" {
-			serves[i] = r.plan.before(i)
-		}
-		mixed.Hosts[hp.Host] = serves[i]
+		mixed.Hosts[hp.Host] = cmp.Or(serves[i], r.plan.before(i))
 	}
 	return mixed
 }
 
-func (r *run) undoUnit(ctx context.Context, h Host, u UnitPlan, id string) error {
-	s := u.Settings.Service
-	if s == nil {
-		return nil // the old container has never stopped
+// undoHost first takes all routes back, for that is what users notice; then it lets requests that reached the new
+// containers end, and removes those.
+func (r *run) undoHost(ctx context.Context, i int, h Host, hp HostPlan) error {
+	var failed error
+	back := make([]bool, len(hp.Units))
+	for n, u := range hp.Units {
+		s := u.Settings.Service
+		if back[n] = !r.state[i][n].committed || s == nil; back[n] { // without a proxy the old container never stopped
+			continue
+		}
+		r.say(event.Phase, h.Name, "undo", "taking "+u.Role+" back to "+nameOf(u.Previous))
+		err := h.Proxy.Undo(ctx, s.Name, r.Generation)
+		back[n] = err == nil
+		failed = errors.Join(failed, onHost(h.Name, "undo "+u.Role, err))
 	}
-	if err := h.Proxy.Undo(ctx, s.Name, r.Generation); err != nil {
-		return err
+	var acts []func() error
+	for n, u := range hp.Units {
+		if back[n] { // what may be serving must not be removed
+			acts = append(acts, func() error { r.discard(ctx, h, u, &r.state[i][n]); return nil })
+		}
 	}
-	// Requests that reached the new container in between shall end there. If they cannot, it goes all the same.
-	_, err := h.Proxy.Drain(ctx, s.Name, id, min(time.Duration(u.Settings.DrainTimeout), undoTimeout/3))
-	if err != nil {
-		r.say(event.Warning, h.Name, "undo", fmt.Sprintf("drain %s: %v", u.Role, err))
+	return errors.Join(failed, together(acts...))
+}
+
+// discard removes a new container that serves no longer, or never did. If it cannot, the next run will.
+func (r *run) discard(ctx context.Context, h Host, u UnitPlan, st *unitState) {
+	c := cmp.Or(st.id, st.name)
+	if c == "" {
+		return
 	}
-	return nil
+	warn := func(act string, err error) {
+		if err != nil && !errors.Is(err, docker.ErrNotFound) {
+			r.say(event.Warning, h.Name, "undo", fmt.Sprintf("%s the new container of %s: %v", act, u.Role, err))
+		}
+	}
+	if s := u.Settings.Service; s != nil && st.committed {
+		_, err := h.Proxy.Drain(ctx, s.Name, st.id, min(time.Duration(u.Settings.DrainTimeout), undoTimeout/3))
+		warn("drain", err)
+	}
+	warn("remove", h.Engine.RemoveContainer(ctx, c, true))
 }
 
 func nameOf(d *Deployed) string {

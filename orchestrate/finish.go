@@ -15,14 +15,15 @@ import (
 // finish drains and stops what was replaced, and prunes. The new release serves everywhere by now; so nothing here
 // fails the run but its cancellation: what stays behind is a warning, and the next run takes it up.
 func (r *run) finish(ctx context.Context) error {
-	if err := r.each(func(i int, h Host, hp HostPlan) error {
+	_ = r.each(func(_ int, h Host, hp HostPlan) error { // each host's troubles are warnings
 		r.finishHost(ctx, h, hp)
 		return nil
-	}); err != nil {
-		return err
-	}
-	if ctx.Err() != nil {
-		return &ServingError{context.Cause(ctx)}
+	})
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLeaseLost):
+		r.say(event.Warning, "", "stop", fmt.Sprintf("%v; old containers may still run, the next deploy stops them", cause))
+	case cause != nil:
+		return &ServingError{cause}
 	}
 	return nil
 }
@@ -58,7 +59,12 @@ func (r *run) finishHost(ctx context.Context, h Host, hp HostPlan) {
 // stopOld lets the requests in flight end, up to the drain timeout, and stops the container.
 func (r *run) stopOld(ctx context.Context, h Host, s Stop) error {
 	c := s.Container
-	if svc := c.Settings.Service; svc != nil {
+	if s.Unroute {
+		if err := h.Proxy.Remove(ctx, c.Settings.Service.Name, r.Generation); err != nil {
+			return fmt.Errorf("remove the route of %s: %w", c.Name, err)
+		}
+	}
+	if svc := c.Settings.Service; svc != nil && !s.Unroute {
 		r.say(event.Phase, h.Name, "drain", "draining "+c.Name)
 		left, err := h.Proxy.Drain(ctx, svc.Name, c.ID, time.Duration(c.Settings.DrainTimeout))
 		switch {
@@ -87,9 +93,10 @@ type AuditEntry struct {
 	Outcome    string    `json:"outcome"` // done, or the error
 }
 
+const maxOutcome = 2000 // bytes
+
 // The log is cut at 1 MiB once it has twice that: it must not fill a disk over the years.
 const auditScript = stateDir + `
-umask 077
 mkdir -p "$state/$1"
 log=$state/$1/audit.log
 head -c 8000 >>"$log"
@@ -100,6 +107,7 @@ if [ "$(wc -c <"$log")" -gt 2097152 ]; then tail -c 1048576 "$log" >"$log.new"; 
 func Audit(ctx context.Context, app App, hosts []Host, e AuditEntry) error {
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), finalTimeout)
 	defer stop()
+	e.Outcome = e.Outcome[:min(len(e.Outcome), maxOutcome)] // half a line would spoil the next one too
 	line, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("audit: %w", err)

@@ -37,6 +37,7 @@ type Engine interface {
 	StartContainer(ctx context.Context, id string) error
 	StopContainer(ctx context.Context, id string, timeout time.Duration) error
 	RemoveContainer(ctx context.Context, id string, force bool) error
+	RenameContainer(ctx context.Context, id, name string) error
 	SetRestart(ctx context.Context, id, policy string) error
 	InspectContainer(ctx context.Context, id string) (docker.Container, error)
 	ListContainers(ctx context.Context, labels map[string]string) ([]docker.ContainerSummary, error)

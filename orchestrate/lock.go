@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,6 +23,8 @@ var leaseScript string
 const (
 	leaseTTL   = 30 * time.Second
 	leaseRenew = 7 * time.Second
+
+	leaseMargin = 2 * time.Second // the host counts whole seconds
 )
 
 // Owner says who holds a lease. It is shown to people, and lets a run on the same machine see that its predecessor is dead.
@@ -67,8 +70,7 @@ type LockOptions struct {
 
 // Lock is the lease of one app on several hosts.
 type Lock struct {
-	// Generation is higher than that of every run before on any of the hosts.
-	Generation int64
+	generation atomic.Int64
 
 	app   App
 	hosts []Host
@@ -119,7 +121,8 @@ func (l *Lock) acquireAll(ctx context.Context) error {
 		key := held.Host + " " + held.Lease.ID
 		before, again := seen[key]
 		renewed := again && held.Lease.Expires > before
-		if renewed && time.Since(start) >= l.opt.Wait || held.Lease.Expires > leaseTTL && l.opt.Wait == 0 {
+		alive := renewed || held.Lease.Expires > leaseTTL // by a sign of life, or a person's lock
+		if alive && time.Since(start) >= l.opt.Wait {
 			return held
 		}
 		if !again && l.opt.Notify != nil {
@@ -155,14 +158,30 @@ func (l *Lock) tryAll(ctx context.Context) (*LockedError, error) {
 		if held[i] != nil {
 			return held[i], nil
 		}
-		l.Generation = max(l.Generation, fences[i])
+		l.generation.Store(max(l.generation.Load(), fences[i]))
 	}
 	// Every host remembers the highest number, so that a later run on any part of the fleet gets a higher one.
 	return nil, eachHost(hosts, func(i int, h Host) error {
-		if fences[i] == l.Generation {
+		if fences[i] == l.generation.Load() {
 			return nil
 		}
-		_, err := l.call(ctx, h, "renew", l.ttl(), l.Generation, "")
+		_, err := l.call(ctx, h, "renew", l.ttl(), l.generation.Load(), "")
+		return onHost(h.Name, "lock", err)
+	})
+}
+
+// Generation is higher than that of every run before on any of the hosts.
+func (l *Lock) Generation() int64 { return l.generation.Load() }
+
+// Above raises the generation over what was seen on the hosts, and has them remember it. The leases alone do not know:
+// state may have been wiped, or another user's runs may have kept theirs elsewhere.
+func (l *Lock) Above(ctx context.Context, seen int64) error {
+	if seen < l.generation.Load() {
+		return nil
+	}
+	l.generation.Store(seen + 1)
+	return eachHost(l.hosts, func(_ int, h Host) error {
+		_, err := l.call(ctx, h, "renew", l.ttl(), seen+1, "")
 		return onHost(h.Name, "lock", err)
 	})
 }
@@ -189,26 +208,27 @@ func (l *Lock) ttl() time.Duration {
 // renew keeps the lease of one host alive until the run ends, and ends the run when the lease is gone.
 func (l *Lock) renew(ctx context.Context, h Host) {
 	defer l.wg.Done()
-	last := time.Now()
+	last := time.Now() // when the last renewal that succeeded was begun: the lease lives at least leaseTTL from then
 	for {
+		end := last.Add(leaseTTL - leaseMargin)
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(leaseRenew):
+		case <-time.After(min(leaseRenew, time.Until(end))):
 		}
-		// A slow answer is not a lost lease: only silence for as long as the lease lives is.
-		call, stop := context.WithTimeout(ctx, leaseTTL/2)
-		a, err := l.call(call, h, "renew", leaseTTL, l.Generation, "")
+		began := time.Now()
+		call, stop := context.WithDeadline(ctx, end)
+		a, err := l.call(call, h, "renew", leaseTTL, l.generation.Load(), "")
 		stop()
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err == nil && a.ok:
-			last = time.Now()
+			last = began
 		case err == nil:
 			l.cancel(onHost(h.Name, "lock", errLeaseLost))
 			return
-		case time.Since(last) > leaseTTL-leaseRenew:
+		case !time.Now().Before(end): // a slow answer is no lost lease, silence for as long as it lives is
 			l.cancel(onHost(h.Name, "lock", fmt.Errorf("%w: %w", errLeaseLost, err)))
 			return
 		}

@@ -33,8 +33,9 @@ type ObservedProxy struct {
 	Version string       `json:"version"`
 	Port    int          `json:"port"` // that it listens on; 0 = not known
 	ID      string       `json:"id"`
-	Status  proxy.Status `json:"status"` // if running
-	Err     error        `json:"-"`      // running, but its control does not answer
+	Status  proxy.Status `json:"status"`         // if running
+	Mute    string       `json:"mute,omitempty"` // running, but its control does not answer: why
+	Err     error        `json:"-"`              // the same
 }
 
 // facts is the script for what the engine cannot tell. /proc/net/tcp needs no tool and no rights; state 0A is LISTEN.
@@ -81,7 +82,7 @@ func observe(ctx context.Context, app App, h Host) (Observed, error) {
 }
 
 // proxyService names the app's role in the proxy.
-func (a App) proxyService(role string) string { return a.Name() + "-" + role }
+func (a App) proxyService(role string) string { return a.Name() + "." + role }
 
 func (o *Observed) readFacts(ctx context.Context, h Host) error {
 	out, err := h.Shell.Script(ctx, facts, []string{o.Info.RootDir}, nil)
@@ -128,7 +129,9 @@ func (o *Observed) readProxy(ctx context.Context, h Host) error {
 		o.Proxy.Port = port
 	}
 	if o.Proxy.Running {
-		o.Proxy.Status, o.Proxy.Err = h.Proxy.Status(ctx)
+		if o.Proxy.Status, o.Proxy.Err = h.Proxy.Status(ctx); o.Proxy.Err != nil {
+			o.Proxy.Mute = o.Proxy.Err.Error()
+		}
 	}
 	return nil
 }
@@ -167,6 +170,18 @@ func (o *Observed) readDeployed(ctx context.Context, app App, h Host) error {
 	}
 	sortDeployed(o.Deployed)
 	return nil
+}
+
+// Generation is the highest that anything on the host has seen.
+func (o *Observed) Generation() int64 {
+	var n int64
+	for _, d := range o.Deployed {
+		n = max(n, d.Generation)
+	}
+	for _, s := range o.Proxy.Status.Services {
+		n = max(n, s.Generation)
+	}
+	return n
 }
 
 // Current is what serves the role on the host now: what the proxy sends requests to; where no proxy is asked, the

@@ -41,6 +41,7 @@ type UnitPlan struct {
 type Stop struct {
 	Container Deployed
 	Cause     string
+	Unroute   bool // nothing takes its place in the proxy: its route goes with it
 }
 
 // ProxyAct is what a plan does about a host's proxy.
@@ -70,13 +71,16 @@ type Plan struct {
 	Desired Desired
 	Hosts   []HostPlan
 	Groups  [][]int // cutover groups: indexes of Hosts
+	Seen    int64   // the highest generation that was found
 }
 
 // NewPlan compares what is wanted with what was found. It is pure. Refusals are all that would stop the run, found
 // before anything is changed; the plan must not be executed if there are any.
 func NewPlan(want Desired, found []Observed) (p Plan, refusals []error) {
 	p.Desired = want
+	refusals = twins(found)
 	for _, o := range found {
+		p.Seen = max(p.Seen, o.Generation())
 		hp := planHost(want, o)
 		p.Hosts = append(p.Hosts, hp)
 		for _, r := range preflight(want, o, hp) {
@@ -101,7 +105,7 @@ func NewPlan(want Desired, found []Observed) (p Plan, refusals []error) {
 func planHost(want Desired, o Observed) HostPlan {
 	hp := HostPlan{Host: o.Host}
 	used := map[string]bool{}   // containers that the plan goes on with
-	wanted := map[string]bool{} // roles
+	current := map[string]string{} // role -> release it will serve
 	for _, u := range want.Units[o.Host] {
 		up := planUnit(u, &o)
 		if up.Existing != nil {
@@ -118,28 +122,49 @@ func planHost(want Desired, o Observed) HostPlan {
 				hp.Proxy = ProxyBoot
 			}
 		}
-		wanted[u.Role] = true
+		current[u.Role] = u.Release.ID
 		hp.Units = append(hp.Units, up)
 	}
 	stopped := map[string][]Deployed{}
 	for _, d := range o.Deployed {
 		switch {
 		case used[d.ID]:
-		case !wanted[d.Role] && !want.Orphans:
+		case current[d.Role] == "" && !want.Orphans:
 		case !d.Committed():
-			hp.Clear = append(hp.Clear, Stop{d, "left by a run that did not finish"})
-		case d.Running && !wanted[d.Role]:
-			hp.Stop = append(hp.Stop, Stop{d, "role " + d.Role + " is no longer wanted here"})
-			stopped[d.Role] = append(stopped[d.Role], d)
+			hp.Clear = append(hp.Clear, Stop{Container: d, Cause: "left by a run that did not finish"})
 		case d.Running:
-			hp.Stop = append(hp.Stop, Stop{d, "replaced"})
+			hp.Stop = append(hp.Stop, planStop(hp, d))
 			stopped[d.Role] = append(stopped[d.Role], d)
 		default:
 			stopped[d.Role] = append(stopped[d.Role], d)
 		}
 	}
-	hp.Prune, hp.Images = planPrune(want.Retain, stopped, want.App.ImageRef(want.Release))
+	hp.Prune, hp.Images = planPrune(want.Retain, stopped, current, want.App.ImageRef(want.Release))
 	return hp
+}
+
+// planStop says why a running container goes. If its role is no longer behind the proxy, its route goes too.
+func planStop(hp HostPlan, d Deployed) Stop {
+	for _, u := range hp.Units {
+		if u.Role == d.Role {
+			return Stop{Container: d, Cause: "replaced", Unroute: d.Serving && u.Settings.Service == nil}
+		}
+	}
+	return Stop{Container: d, Cause: "role " + d.Role + " is no longer wanted here", Unroute: d.Serving}
+}
+
+// twins refuses a machine that goes by two names: each would stop what the other starts.
+func twins(found []Observed) (refusals []error) {
+	first := map[string]string{}
+	for _, o := range found {
+		if other, ok := first[o.Info.ID]; ok && o.Info.ID != "" {
+			refusals = append(refusals, &HostError{Host: o.Host, Step: "preflight", Err: &RefusedError{
+				Cause: "it is the same machine as " + other, Help: "give all roles of a machine the same name for it"}})
+			continue
+		}
+		first[o.Info.ID] = o.Host
+	}
+	return refusals
 }
 
 // planUnit finds the container that already is what u asks for, or asks for a new one.
@@ -171,17 +196,20 @@ func planUnit(u Unit, o *Observed) UnitPlan {
 	return up
 }
 
-// planPrune keeps the newest containers of every role and names the rest, with the images that only they need.
-func planPrune(retain int, stopped map[string][]Deployed, current string) (prune []Deployed, images []string) {
-	needed := map[string]bool{current: true}
+// planPrune keeps the newest container of each of the last releases beside the role's current one, and names the rest, with the images that only they need.
+func planPrune(retain int, stopped map[string][]Deployed, current map[string]string, image string) (prune []Deployed, images []string) {
+	needed := map[string]bool{image: true}
 	for _, role := range sortedKeys(stopped) {
 		ds := stopped[role]
 		sortDeployed(ds)
-		keep := min(len(ds), max(0, retain))
-		for _, d := range ds[:keep] {
-			needed[d.Image] = true
+		kept := map[string]bool{current[role]: true} // "" for a role without one: no release has that ID
+		for _, d := range ds {
+			if kept[d.Release.ID] || len(kept)-1 >= retain {
+				prune = append(prune, d)
+				continue
+			}
+			kept[d.Release.ID], needed[d.Image] = true, true
 		}
-		prune = append(prune, ds[keep:]...)
 	}
 	for _, d := range prune {
 		if !needed[d.Image] && !slices.Contains(images, d.Image) {
@@ -226,6 +254,13 @@ func conflict(o Observed, hp HostPlan) string {
 			}
 			if route, ok := s.Conflicts(other.Service); ok {
 				return fmt.Sprintf("%s is served by %s already", route, other.Name)
+			}
+		}
+		for _, v := range hp.Units {
+			if t := v.Settings.Service; t != nil && v.Role < u.Role {
+				if route, ok := s.Conflicts(*t); ok {
+					return fmt.Sprintf("roles %s and %s both want %s", v.Role, u.Role, route)
+				}
 			}
 		}
 	}

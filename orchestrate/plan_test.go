@@ -40,6 +40,8 @@ func onHostWith(host string, ds ...Deployed) Observed {
 	return o
 }
 
+func all(string) bool { return true }
+
 type how int
 
 const (
@@ -207,7 +209,7 @@ func TestRollback(t *testing.T) {
 		onHostWith("a", deployed("web", v1, 1, stopped), deployed("web", v2, 2, serving)),
 		onHostWith("b", deployed("web", v1, 1, stopped), deployed("web", v2, 2, serving)),
 	}
-	want, err := Rollback(shop, "", found)
+	want, err := Rollback(shop, "", found, all)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,14 +222,14 @@ func TestRollback(t *testing.T) {
 		t.Errorf("plan:\n%s", s)
 	}
 	var refused *RefusedError
-	if _, err := Rollback(shop, "v9", found); !errors.As(err, &refused) || !strings.Contains(refused.Help, "v1") {
+	if _, err := Rollback(shop, "v9", found, all); !errors.As(err, &refused) || !strings.Contains(refused.Help, "v1") {
 		t.Errorf("unknown release: %v", err)
 	}
 	found[1] = onHostWith("b", deployed("web", v2, 2, serving))
-	if _, err := Rollback(shop, "v1", found); !errors.As(err, &refused) || !strings.Contains(refused.Cause, "b holds no container") {
+	if _, err := Rollback(shop, "v1", found, all); !errors.As(err, &refused) || !strings.Contains(refused.Cause, "b holds no container") {
 		t.Errorf("release missing on one host: %v", err)
 	}
-	if _, err := Rollback(shop, "", []Observed{onHostWith("a", deployed("web", v1, 1, serving))}); !errors.As(err, &refused) {
+	if _, err := Rollback(shop, "", []Observed{onHostWith("a", deployed("web", v1, 1, serving))}, all); !errors.As(err, &refused) {
 		t.Errorf("nothing to roll back to: %v", err)
 	}
 }

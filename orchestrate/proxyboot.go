@@ -32,7 +32,7 @@ func (p ProxyImage) spec() docker.ContainerSpec {
 	return docker.ContainerSpec{
 		Name: ProxyName, Image: p.Ref(), Network: "host", Restart: "unless-stopped",
 		Cmd:          []string{"--http-port", strconv.Itoa(p.HTTPPort)},
-		Labels:       map[string]string{LabelProxy: p.Version},
+		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: strconv.Itoa(p.HTTPPort)},
 		Mounts:       []docker.Mount{{Type: "volume", Source: ProxyName, Target: "/state"}},
 		CapDrop:      []string{"ALL"},
 		CapAdd:       []string{"NET_BIND_SERVICE"},
@@ -68,14 +68,11 @@ func bootProxy(ctx context.Context, h Host, p ProxyImage) error {
 	if err := h.Engine.EnsureVolume(ctx, ProxyName, labels); err != nil {
 		return fmt.Errorf("create volume: %w", err)
 	}
-	id, err := h.Engine.CreateContainer(ctx, p.spec())
-	if errors.Is(err, docker.ErrConflict) { // another service's run was faster
-		return nil
-	}
-	if err != nil {
+	_, err := h.Engine.CreateContainer(ctx, p.spec())
+	if err != nil && !errors.Is(err, docker.ErrConflict) { // a conflict: another service's run was faster
 		return fmt.Errorf("create container: %w", err)
 	}
-	if err := h.Engine.StartContainer(ctx, id); err != nil {
+	if err := h.Engine.StartContainer(ctx, ProxyName); err != nil {
 		return fmt.Errorf("start container: %w", err)
 	}
 	return nil
@@ -89,7 +86,7 @@ func proxyAnswers(ctx context.Context, h Host) error {
 			return nil
 		}
 		c, err := h.Engine.InspectContainer(ctx, ProxyName)
-		if err == nil && (!c.Running || c.Restarting || c.RestartCount > 0) {
+		if err == nil && c.State != "created" && (!c.Running || c.Restarting || c.RestartCount > 0) {
 			logs := strings.Join(lastLines(ctx, h, ProxyName, 5), "; ")
 			return fmt.Errorf("the proxy does not stay up: %w: %s", exited(c), logs)
 		}
@@ -119,7 +116,7 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, spool *layers.Sp
 		return err
 	}
 	for i, o := range found {
-		if !o.Running || replace && (o.Version != p.Version || o.Port != p.HTTPPort) {
+		if !o.Running || replace && (o.Version != p.Version || o.Port != p.HTTPPort || o.Err != nil) {
 			targets, at = append(targets, TransferHost(hosts[i])), append(at, hosts[i])
 		}
 	}
@@ -136,17 +133,52 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, spool *layers.Sp
 	})
 }
 
+// replaceProxy stops the old proxy and boots the new one. If that does not come up, the old one takes its place again.
 func replaceProxy(ctx context.Context, h Host, p ProxyImage) error {
 	// Once the old one stops, cancelling would leave the host without a proxy: go on to the end.
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 2*undoTimeout)
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*undoTimeout)
 	defer stop()
-	if err := RemoveProxy(ctx, h); err != nil {
+	const old = ProxyName + "-old"
+	if err := removeIfThere(ctx, h, old); err != nil {
 		return err
 	}
-	if err := bootProxy(ctx, h, p); err != nil {
+	err := h.Engine.RenameContainer(ctx, ProxyName, old)
+	there := err == nil
+	if err != nil && !errors.Is(err, docker.ErrNotFound) {
+		return fmt.Errorf("rename the old proxy: %w", err)
+	}
+	if there {
+		if err := h.Engine.StopContainer(ctx, old, undoTimeout); err != nil {
+			return fmt.Errorf("stop the old proxy: %w", err)
+		}
+	}
+	if err = bootProxy(ctx, h, p); err == nil {
+		err = proxyAnswers(ctx, h)
+	}
+	switch {
+	case err == nil && there:
+		return removeIfThere(ctx, h, old)
+	case err == nil || !there:
 		return err
 	}
-	return proxyAnswers(ctx, h)
+	back := removeIfThere(ctx, h, ProxyName)
+	if back == nil {
+		back = h.Engine.RenameContainer(ctx, old, ProxyName)
+	}
+	if back == nil {
+		back = h.Engine.StartContainer(ctx, ProxyName)
+	}
+	if back != nil {
+		return fmt.Errorf("%w; and the old proxy could not be started again: %w", err, back)
+	}
+	return fmt.Errorf("%w; the old proxy serves again", err)
+}
+
+func removeIfThere(ctx context.Context, h Host, name string) error {
+	if err := h.Engine.RemoveContainer(ctx, name, true); err != nil && !errors.Is(err, docker.ErrNotFound) {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
 }
 
 // RemoveProxy stops and removes the proxy of a host. Its state stays in its volume.

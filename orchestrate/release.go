@@ -39,12 +39,13 @@ type App struct {
 	Service, Destination string
 }
 
-// Name is what locks, proxy services and container names begin with.
+// Name is what locks, proxy services and container names begin with. The dot stands in no service, destination or role:
+// so that no two apps share a name.
 func (a App) Name() string {
 	if a.Destination == "" {
 		return a.Service
 	}
-	return a.Service + "-" + a.Destination
+	return a.Service + "." + a.Destination
 }
 
 // Labels select the containers of the app.

@@ -46,8 +46,8 @@ func Releases(found []Observed) []Stored {
 
 // Rollback is the wish to run a stored release again: the one that people call version or that has that ID, or with
 // "" the newest that does not serve anywhere. Its containers are made anew from the stored ones, with their image,
-// environment and settings, by the same path as a deploy.
-func Rollback(app App, version string, found []Observed) (Desired, error) {
+// environment and settings, by the same path as a deploy. Roles that takes says no to are left as they are.
+func Rollback(app App, version string, found []Observed, takes func(role string) bool) (Desired, error) {
 	s, err := pickRelease(version, Releases(found))
 	if err != nil {
 		return Desired{}, err
@@ -56,6 +56,9 @@ func Rollback(app App, version string, found []Observed) (Desired, error) {
 	for i := range found {
 		o := &found[i]
 		for _, role := range rolesServing(o) {
+			if !takes(role) {
+				continue
+			}
 			d := newest(o, role, s.Release.ID)
 			if d == nil {
 				return Desired{}, &RefusedError{

@@ -17,7 +17,7 @@ import (
 func (r *run) startUnit(ctx context.Context, h Host, u UnitPlan, st *unitState) error {
 	tried := map[netip.Addr]bool{}
 	for {
-		addr, err := freeAddress(ctx, h, tried)
+		addr, err := freeAddress(ctx, h, r.plan.Desired.App.Name()+"-"+u.Role, tried)
 		if err != nil {
 			return err
 		}
@@ -27,6 +27,9 @@ func (r *run) startUnit(ctx context.Context, h Host, u UnitPlan, st *unitState) 
 		}
 		st.name = spec.Name
 		if st.id, err = h.Engine.CreateContainer(ctx, spec); err != nil {
+			if errors.Is(err, docker.ErrConflict) {
+				st.name = "" // it is somebody else's: never to be removed by us
+			}
 			return fmt.Errorf("create container: %w", err)
 		}
 		err = h.Engine.StartContainer(ctx, st.id)
@@ -46,8 +49,8 @@ func (r *run) startUnit(ctx context.Context, h Host, u UnitPlan, st *unitState) 
 }
 
 // freeAddress picks an address of the app network that no container on the host has or, being stopped, would ask for.
-func freeAddress(ctx context.Context, h Host, tried map[netip.Addr]bool) (netip.Addr, error) {
-	network, err := ensureNetwork(ctx, h)
+func freeAddress(ctx context.Context, h Host, unique string, tried map[netip.Addr]bool) (netip.Addr, error) {
+	network, err := ensureNetwork(ctx, h, unique)
 	if err != nil {
 		return netip.Addr{}, err
 	}
@@ -103,14 +106,14 @@ func lastAddr(p netip.Prefix) netip.Addr {
 
 // ensureNetwork makes the app network. An engine gives fixed addresses only on a network whose subnet was named;
 // which subnet is free, it knows best: so it chooses one, and the network is made again with that one named.
-func ensureNetwork(ctx context.Context, h Host) (docker.Network, error) {
+func ensureNetwork(ctx context.Context, h Host, unique string) (docker.Network, error) {
 	labels := map[string]string{"ship.network": NetworkName}
 	n, err := h.Engine.InspectNetwork(ctx, NetworkName)
 	if err == nil || !errors.Is(err, docker.ErrNotFound) {
 		return n, wrap("inspect network "+NetworkName, err)
 	}
-	const probe = NetworkName + "-probe"
-	if err := h.Engine.CreateNetwork(ctx, probe, "", labels); err != nil && !errors.Is(err, docker.ErrConflict) {
+	probe := NetworkName + "-probe-" + unique // of this run: others may be at it too
+	if err := h.Engine.CreateNetwork(ctx, probe, "", labels); err != nil {
 		return n, wrap("create network", err)
 	}
 	p, err := h.Engine.InspectNetwork(ctx, probe)

@@ -23,6 +23,7 @@ else
 	state=${XDG_STATE_HOME:-$HOME/.local/state}/ship
 	mkdir -p -m 0700 "$state"
 fi
+if [ "$state" = /var/lib/ship ]; then umask 007; else umask 077; fi
 `
 
 // freeDisk tells the free bytes of the file system that dir, or its nearest parent that exists, lies on.

@@ -34,14 +34,17 @@ func (c *DeployCmd) Run(ctx context.Context, d *deps) error {
 		d.ui.Emit(event.Event{Type: event.Message, Text: p.Desired.Release.String() + " serves on every host already: nothing to do"})
 		return d.report(orchestrate.Unchanged(p), nil)
 	}
-	return s.withLock(ctx, "deploy "+p.Desired.Release.String(), c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
+	var rep orchestrate.Report
+	err = s.withLock(ctx, "deploy "+p.Desired.Release.String(), c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
 		// What was seen before the lock was ours may be old by now.
 		p, err := s.plan(ctx)
 		if err != nil {
 			return err
 		}
-		return s.execute(ctx, "deploy", p, lock)
+		rep, err = s.execute(ctx, "deploy", p, lock)
+		return err
 	})
+	return s.report(rep, err)
 }
 
 // plan observes the hosts and plans for what it finds. Refusals are an error.
@@ -60,17 +63,21 @@ func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
 	return p, errors.Join(refusals...)
 }
 
-// execute does what p says, keeps the audit log, and reports.
-func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, lock *orchestrate.Lock) error {
-	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation, Source: s.source, Emit: s.ui.Emit}
+// execute does what p says, and keeps the audit log.
+func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, lock *orchestrate.Lock) (orchestrate.Report, error) {
+	var none orchestrate.Report
+	if err := lock.Above(ctx, p.Seen); err != nil {
+		return none, err
+	}
+	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation(), Source: s.source, Emit: s.ui.Emit}
 	var err error
 	if in.Spool, err = layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(s.cacheDir(), "layers"), Emit: s.ui.Emit}); err != nil {
-		return fmt.Errorf("open the layer cache: %w", err)
+		return none, fmt.Errorf("open the layer cache: %w", err)
 	}
 	defer in.Spool.Close()
 	if p.BootsProxy() {
 		if in.Proxy, err = proxyImage(ctx, p.Desired.HTTPPort); err != nil {
-			return err
+			return none, err
 		}
 		defer in.Proxy.Source.Close()
 	}
@@ -80,9 +87,9 @@ func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, l
 	if err != nil {
 		outcome = err.Error()
 	}
-	entry := orchestrate.AuditEntry{Time: time.Now(), Who: s.owner("").Who, Act: act, Release: p.Desired.Release, Generation: lock.Generation, Outcome: outcome}
+	entry := orchestrate.AuditEntry{Time: time.Now(), Who: s.owner("").Who, Act: act, Release: p.Desired.Release, Generation: lock.Generation(), Outcome: outcome}
 	if e := orchestrate.Audit(ctx, s.target.app, s.fleet.Hosts, entry); e != nil {
 		s.ui.Emit(event.Event{Type: event.Warning, Phase: "audit", Text: e.Error()})
 	}
-	return s.report(rep, err)
+	return rep, err
 }

@@ -33,15 +33,14 @@ func (c *DoctorCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	all = append(all, check{"here", "configuration", fmt.Sprintf("service %s, %d hosts", t.app.Name(), len(t.hosts)), "", true})
-	_, err = d.environment(t)
-	all = append(all, checked("here", "secrets", "all are set", err))
-	src, _, closeSource, err := d.openSource(ctx, t.conf.Image)
+	_, worst := d.environment(t)
+	all = append(all, checked("here", "secrets", "all are set", worst))
+	_, _, closeSource, err := d.openSource(ctx, t.conf.Image)
 	all = append(all, checked("here", "image", t.conf.Image, err))
 	if err == nil {
 		defer closeSource()
-		_ = src
 	}
-	worst := err
+	worst = errors.Join(worst, err)
 	for _, name := range t.hosts {
 		checks, err := d.examine(ctx, t, name)
 		all = append(all, checks...)

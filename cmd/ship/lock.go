@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"ship/orchestrate"
@@ -57,15 +56,17 @@ type LockAcquireCmd struct {
 
 // Run is the command.
 func (c *LockAcquireCmd) Run(ctx context.Context, d *deps) error {
+	if c.For < time.Second {
+		return usagef("for example --for 30m", "a lock for %s is none", c.For)
+	}
 	return d.withHosts(ctx, func(s *session) error {
 		o := d.owner(c.Message)
 		o.PID = 0 // the lock outlives this process: a person holds it
-		_, lock, err := orchestrate.Acquire(ctx, s.target.app, s.fleet.Hosts, orchestrate.LockOptions{Owner: o, TTL: c.For, Dead: d.dead})
+		_, _, err := orchestrate.Acquire(ctx, s.target.app, s.fleet.Hosts, orchestrate.LockOptions{Owner: o, TTL: c.For, Dead: d.dead})
 		if err != nil {
 			return err
 		}
 		d.printf("locked for %s; `ship lock release --force` ends it sooner\n", c.For)
-		_ = lock // held until its time is up
 		return nil
 	})
 }
@@ -85,7 +86,7 @@ func (c *LockReleaseCmd) Run(ctx context.Context, d *deps) error {
 		me := d.owner("").Who
 		for i, l := range leases {
 			if l != nil && !c.Force && (l.Owner.PID != 0 || l.Owner.Who != me) {
-				return errors.Join(&orchestrate.LockedError{Host: s.fleet.Hosts[i].Name, Lease: *l})
+				return &orchestrate.LockedError{Host: s.fleet.Hosts[i].Name, Lease: *l}
 			}
 		}
 		return orchestrate.BreakLock(ctx, s.target.app, s.fleet.Hosts)

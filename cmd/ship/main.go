@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -83,13 +84,8 @@ func run(args []string) int {
 	}
 	kctx, err := parser.Parse(args)
 	if err != nil {
-		var pe *kong.ParseError
-		if errors.As(err, &pe) {
-			fmt.Fprintf(os.Stderr, "ship: %v\nhint: see `ship --help`\n", err)
-			return codeUsage
-		}
-		fmt.Fprintln(os.Stderr, "ship:", err)
-		return codeUsage
+		// The flags did not parse, so whether objects are wanted has to be seen from the words themselves.
+		return newDeps(Globals{JSON: slices.Contains(args, "--json")}).end(&usageError{err, "see `ship --help`"}, codeUsage)
 	}
 	d := newDeps(cli.Globals)
 	kctx.BindTo(ctx, (*context.Context)(nil))

@@ -18,7 +18,7 @@ func (c *PruneCmd) Run(ctx context.Context, d *deps) error {
 	return d.withHosts(ctx, func(s *session) error {
 		retain := c.Retain
 		if retain < 0 {
-			retain = s.target.conf.Retain
+			retain = s.target.conf.Retain - 1 // the configuration counts the one that serves
 		}
 		return s.withLock(ctx, "prune", c.LockWait, func(ctx context.Context, _ *orchestrate.Lock) error {
 			plans, err := orchestrate.Prune(ctx, s.target.app, s.fleet.Hosts, retain, d.ui.Emit)
@@ -29,6 +29,9 @@ func (c *PruneCmd) Run(ctx context.Context, d *deps) error {
 			}
 			var rows []row
 			for _, p := range plans {
+				if p.Host == "" { // not asked: the error says why
+					continue
+				}
 				r := row{p.Host, len(p.Clear) + len(p.Prune), len(p.Images)}
 				rows = append(rows, r)
 				if !d.JSON {

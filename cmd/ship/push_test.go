@@ -96,49 +96,76 @@ func TestPushSendsWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestPushFromLocalEngine runs the program on h3, a controller with an engine of its own, as root: what changed in one
-// small layer costs neither side seconds, though a graph driver cannot export single layers.
+// TestPushFromLocalEngine runs the program on a controller with an engine of its own: what changed in one small layer
+// costs neither side seconds, though a graph driver cannot export single layers. As root it reads the engine's folder;
+// deploy is only in the docker group, as CI runners are, and has the engine read it.
 func TestPushFromLocalEngine(t *testing.T) {
-	for _, from := range []string{"h3", "h4"} {
-		t.Run(from, func(t *testing.T) {
-			ctl := world.lab.Host(from)
-			if err := ctl.Authorize(t.Context()); err != nil {
-				t.Fatal(err)
-			}
+	for _, c := range []struct{ host, user, told string }{
+		{"h3", "root", "from the engine's folder"},
+		{"h3", "deploy", "through the engine"},
+		{"h4", "root", "containerd store"},
+	} {
+		name := c.host + "-" + c.user
+		t.Run(name, func(t *testing.T) {
+			ctl := controller(t, c.host)
 			for _, v := range []string{"v1", "v2"} {
 				s := pushSpec(v)
-				s.Ref = "local-" + from + ":" + v
-				s.Layers = []images.Layer{{Name: "local-" + from, Size: 100 << 20, Files: 100}}
-				archive := strings.TrimPrefix(imageOf(t, s), "docker-archive:")
-				load := ctl.Command(t.Context(), "sh", "-c", "docker load -q")
-				load.Stdin = open(t, archive)
-				if out, err := load.CombinedOutput(); err != nil {
-					t.Fatalf("load: %v: %s", err, out)
-				}
-			}
-			install := ctl.Command(t.Context(), "sh", "-c", "cat >/root/ship && chmod +x /root/ship")
-			install.Stdin = open(t, world.bin)
-			if out, err := install.CombinedOutput(); err != nil {
-				t.Fatalf("install: %v: %s", err, out)
+				s.Ref = name + ":" + v
+				s.Layers = []images.Layer{{Name: name, Size: 100 << 20, Files: 100}}
+				loadInto(t, ctl, imageOf(t, s))
 			}
 			run := func(v string) (time.Duration, string) {
 				start := time.Now()
-				out, err := ctl.Exec(t.Context(), fmt.Sprintf("cd /root && ./ship push docker-daemon:local-%s:%s h1 h2 --json 2>&1", from, v))
+				out, err := ctl.Exec(t.Context(), fmt.Sprintf("su %s -c 'cd && ship push docker-daemon:%s:%s h1 h2 --json 2>&1'", c.user, name, v))
 				if err != nil {
 					t.Fatalf("push %s: %v: %s", v, err, out)
 				}
 				return time.Since(start), out
 			}
-			whole, _ := run("v1")
+			whole, out := run("v1")
+			wants(t, out, c.told)
 			small, out := run("v2")
-			wants(t, out, `"layers_sent":1`)
+			wants(t, out, `"layers_sent":1`, c.told)
 			if small > whole/2 {
 				t.Errorf("one small layer took %s, the whole image %s", small, whole)
 			}
 			again, out := run("v2")
 			wants(t, out, `"bytes":0`)
 			t.Logf("whole %s, one small layer %s, nothing %s", whole, small, again)
+			if out, err := ctl.Exec(t.Context(), "docker ps -aq --filter label=ship.read"); err != nil || out != "" {
+				t.Errorf("containers left: %q %v", out, err)
+			}
 		})
+	}
+}
+
+// controller makes a host one, for root and for deploy, with the program in their PATH.
+func controller(t *testing.T, name string) *lab.Host {
+	t.Helper()
+	h := world.lab.Host(name)
+	if err := h.Authorize(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	install := h.Command(t.Context(), "sh", "-c", `set -e
+		cat >/usr/local/bin/ship.new && chmod 755 /usr/local/bin/ship.new && mv /usr/local/bin/ship.new /usr/local/bin/ship
+		mkdir -p /home/deploy/.ssh
+		cp /root/.ssh/id_ed25519 /root/.ssh/known_hosts /home/deploy/.ssh/
+		sed s,/root/,/home/deploy/,g /root/.ssh/config >/home/deploy/.ssh/config
+		chown -R deploy /home/deploy/.ssh && chmod -R go= /home/deploy/.ssh`)
+	install.Stdin = open(t, world.bin)
+	if out, err := install.CombinedOutput(); err != nil {
+		t.Fatalf("make %s a controller: %v: %s", name, err, out)
+	}
+	return h
+}
+
+// loadInto loads an image into a host's engine, not through the program.
+func loadInto(t *testing.T, h *lab.Host, image string) {
+	t.Helper()
+	load := h.Command(t.Context(), "sh", "-c", "docker load -q")
+	load.Stdin = open(t, strings.TrimPrefix(image, "docker-archive:"))
+	if out, err := load.CombinedOutput(); err != nil {
+		t.Fatalf("load: %v: %s", err, out)
 	}
 }
 

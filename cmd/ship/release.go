@@ -56,23 +56,25 @@ func (d *deps) cacheDir() string {
 	return filepath.Join(base, "ship")
 }
 
-// releaseOf names the release: by the config digests of the images that the fleet's platforms get, and for people by
-// the source's tag.
+// releaseOf names the release: by the config digests of all platforms that the source holds, so that it has one name
+// whatever part of a fleet is deployed to; and for people by the image's tag. A host whose platform the source lacks is
+// refused.
 func releaseOf(ctx context.Context, src layers.Source, ref layers.Ref, found []orchestrate.Observed) (orchestrate.Release, error) {
-	digests := map[layers.Digest]bool{}
-	name := ref.Name
 	for _, o := range found {
-		img, err := src.Image(ctx, layers.Platform{OS: "linux", Arch: o.Info.Arch})
-		if err != nil {
+		if _, err := src.Image(ctx, layers.Platform{OS: "linux", Arch: o.Info.Arch}); err != nil {
 			return orchestrate.Release{}, &orchestrate.HostError{Host: o.Host, Step: "preflight", Err: &orchestrate.RefusedError{
 				Cause: err.Error(), Help: fmt.Sprintf("%s is linux/%s: build the image for it", o.Host, o.Info.Arch)}}
 		}
-		digests[img.ConfigDigest()] = true
-		name = cmp.Or(name, img.Ref)
 	}
 	var all []string
-	for dg := range digests {
-		all = append(all, string(dg))
+	name := ref.Name
+	for _, p := range src.Platforms() {
+		img, err := src.Image(ctx, p)
+		if err != nil {
+			return orchestrate.Release{}, fmt.Errorf("read image: %w", err)
+		}
+		all = append(all, string(img.ConfigDigest()))
+		name = cmp.Or(name, img.Ref)
 	}
 	slices.Sort(all)
 	id := layers.Digest(all[0])

@@ -17,12 +17,13 @@ type RollbackCmd struct {
 // Run is the command.
 func (c *RollbackCmd) Run(ctx context.Context, d *deps) error {
 	return d.withHosts(ctx, func(s *session) error {
-		return s.withLock(ctx, "rollback "+c.Release, c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
+		var rep orchestrate.Report
+		err := s.withLock(ctx, "rollback "+c.Release, c.LockWait, func(ctx context.Context, lock *orchestrate.Lock) error {
 			found, err := s.observe(ctx)
 			if err != nil {
 				return err
 			}
-			want, err := orchestrate.Rollback(s.target.app, c.Release, found)
+			want, err := orchestrate.Rollback(s.target.app, c.Release, found, func(role string) bool { return matches(d.Roles, role) })
 			if err != nil {
 				return err
 			}
@@ -33,7 +34,9 @@ func (c *RollbackCmd) Run(ctx context.Context, d *deps) error {
 			if err := errors.Join(refusals...); err != nil {
 				return err
 			}
-			return s.execute(ctx, "rollback", p, lock)
+			rep, err = s.execute(ctx, "rollback", p, lock)
+			return err
 		})
+		return s.report(rep, err)
 	})
 }

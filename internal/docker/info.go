@@ -9,6 +9,7 @@ import (
 
 // Info is what an engine says of itself and of its host.
 type Info struct {
+	ID              string // of the engine; kept over restarts
 	ServerVersion   string // "28.5.2+dfsg4"
 	APIVersion      string // newest version it speaks: "1.51"
 	OS, Arch        string // GOOS and GOARCH names: linux, amd64
@@ -33,6 +34,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	asked := make(chan error, 1)
 	go func() { asked <- c.do(ctx, get("engine version", "/version", nil), &version) }()
 	var info struct {
+		ID                string
 		Driver            string
 		DriverStatus      [][]string
 		DockerRootDir     string
@@ -51,6 +53,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		return Info{}, err
 	}
 	return Info{
+		ID:              clean(info.ID, 100),
 		ServerVersion:   clean(version.Version, 100),
 		APIVersion:      clean(version.APIVersion, 20),
 		OS:              clean(version.Os, 40),
