@@ -62,8 +62,8 @@ const (
 )
 
 func checkName(s string) error {
-	if s == "" || len(s) > maxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_-") != "" {
-		return fmt.Errorf("service name %.80q: want lower case letters, digits, _ and -", s)
+	if s == "" || len(s) > maxName || strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_.-") != "" {
+		return fmt.Errorf("service name %.80q: want lower case letters, digits, _, . and -", s)
 	}
 	return nil
 }
