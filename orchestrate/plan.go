@@ -1,9 +1,7 @@
 package orchestrate
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -104,7 +102,7 @@ func NewPlan(want Desired, found []Observed) (p Plan, refusals []error) {
 
 func planHost(want Desired, o Observed) HostPlan {
 	hp := HostPlan{Host: o.Host}
-	used := map[string]bool{}   // containers that the plan goes on with
+	used := map[string]bool{}      // containers that the plan goes on with
 	current := map[string]string{} // role -> release it will serve
 	for _, u := range want.Units[o.Host] {
 		up := planUnit(u, &o)
@@ -151,20 +149,6 @@ func planStop(hp HostPlan, d Deployed) Stop {
 		}
 	}
 	return Stop{Container: d, Cause: "role " + d.Role + " is no longer wanted here", Unroute: d.Serving}
-}
-
-// twins refuses a machine that goes by two names: each would stop what the other starts.
-func twins(found []Observed) (refusals []error) {
-	first := map[string]string{}
-	for _, o := range found {
-		if other, ok := first[o.Info.ID]; ok && o.Info.ID != "" {
-			refusals = append(refusals, &HostError{Host: o.Host, Step: "preflight", Err: &RefusedError{
-				Cause: "it is the same machine as " + other, Help: "give all roles of a machine the same name for it"}})
-			continue
-		}
-		first[o.Info.ID] = o.Host
-	}
-	return refusals
 }
 
 // planUnit finds the container that already is what u asks for, or asks for a new one.
@@ -219,63 +203,6 @@ func planPrune(retain int, stopped map[string][]Deployed, current map[string]str
 	return prune, images
 }
 
-// preflight says what would make the run fail on this host.
-func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
-	if !atLeast(o.Info.ServerVersion, 20, 10) {
-		refusals = append(refusals, &RefusedError{"the engine is Docker " + o.Info.ServerVersion, "ship needs Docker 20.10 or newer"})
-	}
-	if o.Proxy.Err != nil {
-		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy runs but does not answer: %v", o.Proxy.Err), "see `ship proxy logs`; `ship proxy upgrade` replaces it"})
-	}
-	if o.Proxy.Exists && o.Proxy.Port != 0 && o.Proxy.Port != want.HTTPPort && hp.proxied() {
-		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy listens on port %d, proxy.run.http_port says %d", o.Proxy.Port, want.HTTPPort),
-			"all apps of a host share its proxy: use its port, or `ship proxy upgrade` to move it"})
-	}
-	if hp.Proxy != ProxyReady && slices.Contains(o.Listening, want.HTTPPort) {
-		refusals = append(refusals, &RefusedError{fmt.Sprintf("port %d is taken: the proxy cannot listen on it", want.HTTPPort),
-			fmt.Sprintf("see who listens with `ss -ltnp 'sport = :%d'`, or set proxy.run.http_port", want.HTTPPort)})
-	}
-	if s := conflict(o, hp); s != "" {
-		refusals = append(refusals, &RefusedError{s, "give one of them another proxy.host or proxy.path_prefix"})
-	}
-	return refusals
-}
-
-// conflict names a service of the host's proxy that already has a route which the plan wants.
-func conflict(o Observed, hp HostPlan) string {
-	for _, u := range hp.Units {
-		s := u.Settings.Service
-		if s == nil {
-			continue
-		}
-		for _, other := range o.Proxy.Status.Services {
-			if other.Name == s.Name {
-				continue
-			}
-			if route, ok := s.Conflicts(other.Service); ok {
-				return fmt.Sprintf("%s is served by %s already", route, other.Name)
-			}
-		}
-		for _, v := range hp.Units {
-			if t := v.Settings.Service; t != nil && v.Role < u.Role {
-				if route, ok := s.Conflicts(*t); ok {
-					return fmt.Sprintf("roles %s and %s both want %s", v.Role, u.Role, route)
-				}
-			}
-		}
-	}
-	return ""
-}
-
-// atLeast compares a version "28.5.2+dfsg4" with major.minor. What cannot be read is taken as new enough.
-func atLeast(version string, major, minor int) bool {
-	var a, b int
-	if n, _ := fmt.Sscanf(version, "%d.%d", &a, &b); n < 2 {
-		return true
-	}
-	return a > major || a == major && b >= minor
-}
-
 // proxied says whether any of the host's units is behind the proxy.
 func (hp HostPlan) proxied() bool {
 	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Settings.Service != nil })
@@ -286,85 +213,7 @@ func (hp HostPlan) switches() bool {
 	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Act != Keep })
 }
 
-// Changes says whether the plan does anything at all.
-func (p Plan) Changes() bool { return len(p.Steps()) > 0 }
-
 // BootsProxy says whether any host needs the proxy's image.
 func (p Plan) BootsProxy() bool {
 	return slices.ContainsFunc(p.Hosts, func(hp HostPlan) bool { return hp.Proxy == ProxyBoot })
-}
-
-// Step is one line of a plan.
-type Step struct {
-	Host  string `json:"host"`
-	Act   string `json:"act"`
-	What  string `json:"what"`
-	Cause string `json:"cause"`
-}
-
-// Steps lists what the plan does, in the order of its phases: ship, prepare, switch, clean up.
-func (p Plan) Steps() []Step {
-	var steps []Step
-	for _, hp := range p.Hosts {
-		if hp.Ship != "" {
-			steps = append(steps, Step{hp.Host, "ship", "image " + p.Desired.Release.String(), hp.Ship})
-		}
-		if hp.Proxy != ProxyReady {
-			steps = append(steps, Step{hp.Host, string(hp.Proxy) + " proxy", ProxyName, "it does not run"})
-		}
-	}
-	for _, hp := range p.Hosts {
-		for _, s := range hp.Clear {
-			steps = append(steps, Step{hp.Host, "remove", s.Container.Name, s.Cause})
-		}
-		for _, u := range hp.Units {
-			if u.Act != Keep {
-				steps = append(steps, Step{hp.Host, string(u.Act), u.Role + " " + u.Release.String(), u.Cause})
-			}
-		}
-	}
-	for n, group := range p.Groups {
-		for _, i := range group {
-			for _, u := range p.Hosts[i].Units {
-				if u.Act != Keep {
-					steps = append(steps, Step{p.Hosts[i].Host, "switch", u.Role + " " + from(u.Previous) + u.Release.String(), groupName(n, len(p.Groups))})
-				}
-			}
-		}
-	}
-	for _, hp := range p.Hosts {
-		for _, d := range hp.Adopt {
-			steps = append(steps, Step{hp.Host, "adopt", d.Name, "the run that switched to it did not finish"})
-		}
-		for _, s := range hp.Stop {
-			steps = append(steps, Step{hp.Host, "stop", s.Container.Name, s.Cause})
-		}
-		for _, d := range hp.Prune {
-			steps = append(steps, Step{hp.Host, "prune", d.Name, fmt.Sprintf("beyond the %d to retain", p.Desired.Retain)})
-		}
-	}
-	return steps
-}
-
-// Text is the plan as people and tests read it: one step a line.
-func (p Plan) Text() string {
-	var b strings.Builder
-	for _, s := range p.Steps() {
-		fmt.Fprintf(&b, "%s: %s %s (%s)\n", s.Host, s.Act, s.What, s.Cause)
-	}
-	return b.String()
-}
-
-func from(d *Deployed) string {
-	if d == nil {
-		return ""
-	}
-	return d.Release.String() + " → "
-}
-
-func groupName(n, of int) string {
-	if of == 1 {
-		return "every host is ready"
-	}
-	return fmt.Sprintf("every host is ready; group %d of %d", n+1, of)
 }
