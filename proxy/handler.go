@@ -11,15 +11,11 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
-const (
-	maxHeaderBytes = 64 << 10
-	holdPause      = 50 * time.Millisecond // between two tries of a target that refuses connections
-)
+const maxHeaderBytes = 64 << 10 // of a request, and of an answer
 
 // gate is the public side: it routes requests to targets.
 type gate struct {
@@ -175,87 +171,6 @@ func forwarding(name string) bool {
 	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
 }
 
-// roundTripper sends a request to its target. While the target refuses connections, no byte of the request has been
-// seen by anybody: it is held, and tried again, for the target may be on its way back.
-type roundTripper struct{}
-
-func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	u := exchangeOf(r.Context()).target
-	via := u.fresh
-	if mayRepeat(r) {
-		via = u.reused
-	}
-	var body *keepOpen
-	if r.Body != nil && r.Body != http.NoBody {
-		body = &keepOpen{ReadCloser: r.Body}
-		r = r.WithContext(r.Context()) // a copy: the caller's is not ours to change
-		r.Body = body
-	}
-	for {
-		resp, err := via.RoundTrip(r)
-		if err == nil || !isDialError(err) {
-			u.since.Store(0)
-			return resp, err
-		}
-		if r.Context().Err() != nil || body.wasRead() || !u.refused() {
-			return nil, err
-		}
-		select {
-		case <-r.Context().Done():
-			return nil, err
-		case <-time.After(holdPause):
-		}
-	}
-}
-
-// mayRepeat says whether a request that went out on a connection which the target was just closing may be sent again.
-// net/http does so by itself for these; all others get a connection of their own, on which that cannot happen.
-func mayRepeat(r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
-		return r.Body == nil || r.Body == http.NoBody
-	}
-	return false
-}
-
-// keepOpen keeps a transport that could not connect from closing the client's body, which a second try needs.
-type keepOpen struct {
-	io.ReadCloser
-	read atomic.Bool
-}
-
-func (k *keepOpen) Read(p []byte) (int, error) {
-	k.read.Store(true)
-	return k.ReadCloser.Read(p)
-}
-
-func (k *keepOpen) Close() error { return nil } // the server closes it
-
-func (k *keepOpen) wasRead() bool { return k != nil && k.read.Load() }
-
-// endAtCut makes an answer without a known length end, properly, at the drain deadline of its target. One of known
-// length breaks off there, so that its client sees that it is not whole.
-func endAtCut(resp *http.Response) error {
-	if resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols {
-		resp.Body = cutBody{resp.Body, exchangeOf(resp.Request.Context()).target}
-	}
-	return nil
-}
-
-// cutBody ends with io.EOF when the target's life does, whatever the source still has.
-type cutBody struct {
-	io.ReadCloser
-	target *upstream
-}
-
-func (b cutBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil && b.target.life.Err() != nil {
-		err = io.EOF
-	}
-	return n, err
-}
-
 // failed answers for a target that gave no answer.
 func failed(w http.ResponseWriter, r *http.Request, err error) {
 	x := exchangeOf(r.Context())
@@ -315,14 +230,3 @@ func clientAddr(r *http.Request) string {
 	}
 	return r.RemoteAddr
 }
-
-type bufferPool struct{ pool sync.Pool }
-
-func (p *bufferPool) Get() []byte {
-	if b, ok := p.pool.Get().(*[]byte); ok {
-		return *b
-	}
-	return make([]byte, 32<<10)
-}
-
-func (p *bufferPool) Put(b []byte) { p.pool.Put(&b) }

@@ -10,11 +10,6 @@ import (
 	"time"
 )
 
-const (
-	prepareTTL  = time.Hour // a prepared target that nobody commits is forgotten
-	maxPrepared = 16        // of one service; the oldest makes room
-)
-
 // manager owns the services. It changes them one call at a time; requests never wait for it.
 type manager struct {
 	gate    *gate
@@ -41,12 +36,6 @@ type service struct {
 	stop     context.CancelFunc // of the active target's health checks
 	prepared map[string]*prepared
 	leaving  []*upstream // no longer active; requests may still be with them
-}
-
-type prepared struct {
-	placed
-	generation int64
-	expires    time.Time
 }
 
 // StaleError is a call of a run that a later one has overtaken.
@@ -148,72 +137,6 @@ func (m *manager) cutAll() {
 	}
 }
 
-// prepare waits until the target is healthy, and keeps it for a commit. It ends with ctx, that is, with its caller.
-func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attempt)) (token string, err error) {
-	svc, err := req.Service.withDefaults()
-	if err == nil {
-		err = req.Target.check()
-	}
-	if err != nil {
-		return "", &refusedError{err}
-	}
-	if err := m.admit(svc, req.Generation); err != nil {
-		return "", err
-	}
-	wait, stop := context.WithTimeout(ctx, min(max(time.Duration(req.Timeout), time.Millisecond), time.Hour))
-	defer stop()
-	if err := m.checker.await(wait, req.Target, svc, on); err != nil {
-		return "", err
-	}
-	if err := ctx.Err(); err != nil {
-		return "", err
-	}
-	if err := m.admit(svc, req.Generation); err != nil { // time has passed
-		return "", err
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	s := m.get(svc.Name)
-	maps.DeleteFunc(s.prepared, func(_ string, p *prepared) bool { return time.Now().After(p.expires) })
-	for len(s.prepared) >= maxPrepared {
-		delete(s.prepared, oldest(s.prepared))
-	}
-	token = newRequestID()
-	s.prepared[token] = &prepared{placed{svc, req.Target}, req.Generation, time.Now().Add(m.ttl)}
-	return token, nil
-}
-
-func oldest(all map[string]*prepared) (token string) {
-	for t, p := range all {
-		if token == "" || p.expires.Before(all[token].expires) {
-			token = t
-		}
-	}
-	return token
-}
-
-// admit refuses stale runs and routes that belong to another service.
-func (m *manager) admit(svc Service, generation int64) error {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.services[svc.Name]; s != nil && generation < s.record.Generation {
-		return &StaleError{svc.Name, generation, s.record.Generation}
-	}
-	return m.conflict(svc)
-}
-
-func (m *manager) conflict(svc Service) error {
-	for name, other := range m.services {
-		if name == svc.Name || other.live == nil {
-			continue
-		}
-		if route, yes := svc.Conflicts(other.live.Service); yes {
-			return &refusedError{fmt.Errorf("service %s wants %s, which service %s serves", svc.Name, route, name)}
-		}
-	}
-	return nil
-}
-
 // commit makes a prepared target the active one: durable first, visible then.
 func (m *manager) commit(ctx context.Context, name, token string, generation int64) (Switched, error) {
 	m.mu.Lock()
@@ -251,22 +174,6 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 	delete(m.bad, name)
 	m.activate(s, next, &health)
 	return out, nil
-}
-
-// committable is the prepared target, if it may be committed now.
-func (m *manager) committable(name, token string, generation int64) (*prepared, error) {
-	s := m.services[name]
-	if s != nil && generation < s.record.Generation {
-		return nil, &StaleError{name, generation, s.record.Generation}
-	}
-	if s == nil || s.prepared[token] == nil || time.Now().After(s.prepared[token].expires) {
-		return nil, &refusedError{fmt.Errorf("service %.80s has no such prepared target: it may have expired, or the proxy was restarted", name)}
-	}
-	p := s.prepared[token]
-	if generation != p.generation {
-		return nil, &refusedError{fmt.Errorf("service %s: the target was prepared by run %d, not by %d", name, p.generation, generation)}
-	}
-	return p, m.conflict(p.Service)
 }
 
 // undo goes back to what served before the commits of this generation. Without any there is nothing to undo.

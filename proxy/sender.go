@@ -1,0 +1,68 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+const holdPause = 50 * time.Millisecond // between two tries of a target that refuses connections
+
+// roundTripper sends a request to its target. While the target refuses connections, no byte of the request has been
+// seen by anybody: it is held, and tried again, for the target may be on its way back.
+type roundTripper struct{}
+
+func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	u := exchangeOf(r.Context()).target
+	via := u.fresh
+	if mayRepeat(r) {
+		via = u.reused
+	}
+	var body *keepOpen
+	if r.Body != nil && r.Body != http.NoBody {
+		body = &keepOpen{ReadCloser: r.Body}
+		r = r.WithContext(r.Context()) // a copy: the caller's is not ours to change
+		r.Body = body
+	}
+	for {
+		resp, err := via.RoundTrip(r)
+		if err == nil || !isDialError(err) {
+			u.since.Store(0)
+			return resp, err
+		}
+		if r.Context().Err() != nil || body.wasRead() || !u.refused() {
+			return nil, err
+		}
+		select {
+		case <-r.Context().Done():
+			return nil, err
+		case <-time.After(holdPause):
+		}
+	}
+}
+
+// mayRepeat says whether a request that went out on a connection which the target was just closing may be sent again.
+// net/http does so by itself for these; all others get a connection of their own, on which that cannot happen.
+func mayRepeat(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		return r.Body == nil || r.Body == http.NoBody
+	}
+	return false
+}
+
+// keepOpen keeps a transport that could not connect from closing the client's body, which a second try needs.
+type keepOpen struct {
+	io.ReadCloser
+	read atomic.Bool
+}
+
+func (k *keepOpen) Read(p []byte) (int, error) {
+	k.read.Store(true)
+	return k.ReadCloser.Read(p)
+}
+
+func (k *keepOpen) Close() error { return nil } // the server closes it
+
+func (k *keepOpen) wasRead() bool { return k != nil && k.read.Load() }
