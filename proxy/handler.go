@@ -29,7 +29,7 @@ func newGate(access *accessLog) *gate {
 	g := &gate{access: access}
 	g.routes.Store(&routes{})
 	g.reverse = &httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: roundTripper{}, FlushInterval: -1, BufferPool: &bufferPool{},
+		Rewrite: rewrite, Transport: roundTripper{g}, FlushInterval: -1, BufferPool: &bufferPool{},
 		ModifyResponse: endAtCut, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
 	}
 	return g
@@ -37,6 +37,8 @@ func newGate(access *accessLog) *gate {
 
 // exchange is one request on its way, for those that see only part of it.
 type exchange struct {
+	host    string // normalised
+	path    string
 	service *live
 	target  *upstream
 	upgrade string // the protocol that the client wants
@@ -58,7 +60,7 @@ var errAborted = errors.New("broken off")
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{upgrade: r.Header.Get("Upgrade")}
+	x := &exchange{host: normalHost(r.Host), path: r.URL.Path, upgrade: r.Header.Get("Upgrade")}
 	r.Header.Set("X-Request-Id", requestID(r))
 	g.requests.Add(1)
 	whole := false
@@ -83,11 +85,11 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		writePage(w, r, http.StatusHTTPVersionNotSupported, "Only HTTP/1 is spoken here.", 0)
 		return
 	}
-	if !g.route(x, r) {
+	if !g.route(x) {
 		writePage(w, r, http.StatusNotFound, "There is nothing here.", 0)
 		return
 	}
-	defer x.target.release()
+	defer func() { x.target.release() }() // by then it may be another one
 	s := x.service
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
@@ -99,7 +101,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	ctx, cancel := context.WithCancel(context.WithValue(r.Context(), exchangeKey{}, x))
 	defer cancel()
 	x.cancel, x.spare = cancel, context.AfterFunc(x.target.life, cancel)
-	defer x.spare()
+	defer func() { x.spare() }()
 	r = r.WithContext(ctx)
 	if s.StripPrefix && s.PathPrefix != "/" {
 		r = stripped(r, s.PathPrefix)
@@ -109,9 +111,9 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 
 // route claims the target for a request. One that a switch closed meanwhile turns it away: by then there is a newer
 // snapshot.
-func (g *gate) route(x *exchange, r *http.Request) bool {
-	for host := normalHost(r.Host); ; {
-		s := g.routes.Load().find(host, r.URL.Path)
+func (g *gate) route(x *exchange) bool {
+	for {
+		s := g.routes.Load().find(x.host, x.path)
 		if s == nil {
 			return false
 		}
@@ -120,6 +122,23 @@ func (g *gate) route(x *exchange, r *http.Request) bool {
 			return true
 		}
 	}
+}
+
+// reroute moves a request that its target has not seen to the one that has taken its place, if there was a switch.
+func (g *gate) reroute(x *exchange) {
+	if !x.target.leaving.Load() {
+		return
+	}
+	s := g.routes.Load().find(x.host, x.path)
+	if s == nil || s.Name != x.service.Name || !s.target.claim() {
+		return
+	}
+	if !x.spare() { // the cut was faster: the request ends with its target
+		s.target.release()
+		return
+	}
+	x.target.release()
+	x.service, x.target, x.spare = s, s.target, context.AfterFunc(s.target.life, x.cancel)
 }
 
 // requestID is the client's, if it is a plain one.
@@ -150,6 +169,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", x.target.Address, p.In.Host
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
 	maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return forwarding(name) })
+	p.Out.Trailer = p.In.Trailer // the map itself: it is filled once the body has been read
 	p.SetXForwarded()
 	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
 	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak

@@ -2,8 +2,10 @@ package proxy
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -20,5 +22,18 @@ func TestEarlyFrames(t *testing.T) {
 	}
 	if _, b, err := readFrame(r); err != nil || string(b) != "early" {
 		t.Errorf("%q, %v", b, err)
+	}
+}
+
+func TestRequestTrailers(t *testing.T) {
+	g, a := start(t), newApp(t, "v1")
+	a.HandleFunc("/sum", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		fmt.Fprint(w, r.Trailer.Get("X-Sum"))
+	})
+	g.deploy(Service{Name: "a"}, a.Target, 1)
+	got := g.raw("POST /sum HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 42\r\n\r\n")
+	if !strings.HasSuffix(got, "\r\n\r\n42") {
+		t.Errorf("%s", got)
 	}
 }

@@ -1,24 +1,24 @@
 package proxy
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"sync/atomic"
 	"time"
 )
 
-const holdPause = 50 * time.Millisecond // between two tries of a target that refuses connections
+const (
+	holdPause = 50 * time.Millisecond // between two tries of a target that refuses connections
+	maxHeld   = 512                   // requests that wait for one target: their tries must not eat the machine
+)
 
 // roundTripper sends a request to its target. While the target refuses connections, no byte of the request has been
-// seen by anybody: it is held, and tried again, for the target may be on its way back.
-type roundTripper struct{}
+// seen by anybody: it is held, and tried again, for the target may be on its way back, or another one take its place.
+type roundTripper struct{ gate *gate }
 
-func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
-	u := exchangeOf(r.Context()).target
-	via := u.fresh
-	if mayRepeat(r) {
-		via = u.reused
-	}
+func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	x := exchangeOf(r.Context())
 	var body *keepOpen
 	if r.Body != nil && r.Body != http.NoBody {
 		body = &keepOpen{ReadCloser: r.Body}
@@ -26,20 +26,39 @@ func (roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		r.Body = body
 	}
 	for {
-		resp, err := via.RoundTrip(r)
+		u := x.target
+		resp, err := u.via(r).RoundTrip(r)
 		if err == nil || !isDialError(err) {
 			u.since.Store(0)
 			return resp, err
 		}
-		if r.Context().Err() != nil || body.wasRead() || !u.refused() {
+		if r.Context().Err() != nil || body.wasRead() || !u.refused() || !u.wait(r.Context(), holdPause) {
 			return nil, err
 		}
-		select {
-		case <-r.Context().Done():
-			return nil, err
-		case <-time.After(holdPause):
-		}
+		t.gate.reroute(x)
 	}
+}
+
+// wait holds a request for a moment, unless too many are held already or ctx ends.
+func (u *upstream) wait(ctx context.Context, pause time.Duration) bool {
+	defer u.held.Add(-1)
+	if u.held.Add(1) > maxHeld {
+		return false
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(pause):
+		return true
+	}
+}
+
+// via chooses the connection for a request.
+func (u *upstream) via(r *http.Request) http.RoundTripper {
+	if mayRepeat(r) {
+		return u.reused
+	}
+	return u.fresh
 }
 
 // mayRepeat says whether a request that went out on a connection which the target was just closing may be sent again.

@@ -61,6 +61,7 @@ func TestSwitchUnderLoad(t *testing.T) {
 			})
 			time.Sleep(20 * time.Millisecond)
 		}
+		eventually(t, "the load meets "+v, func() bool { return next.requests.Load() >= 5 }) // or it would miss a version
 		old = next
 	}
 	if b, err := io.ReadAll(io.LimitReader(stream.Body, 50)); err != nil || len(b) != 50 {

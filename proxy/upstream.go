@@ -28,6 +28,7 @@ type upstream struct {
 	health   atomic.Pointer[Attempt]
 	leaving  atomic.Bool // no longer active: takes no request
 
+	held  atomic.Int64  // requests that wait for it to take connections
 	hold  time.Duration // how long requests wait for a target that refuses connections
 	since atomic.Int64  // when it began to refuse them, in Unix nanoseconds; 0 = it does not
 
