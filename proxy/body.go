@@ -2,14 +2,22 @@ package proxy
 
 import (
 	"io"
+	"mime"
 	"net/http"
+	"slices"
 	"sync"
 )
 
-// endAtCut makes an answer without a known length end, properly, at the drain deadline of its target. One of known
-// length breaks off there, so that its client sees that it is not whole.
+// eventTypes are answers made of events that stand for themselves: an end between two of them is as good as any other.
+var eventTypes = [...]string{
+	"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq", "multipart/x-mixed-replace",
+}
+
+// endAtCut makes a stream of events end, properly, at the drain deadline of its target. Every other answer breaks off
+// there: a proper end would make a page or a download that was cut short look whole to its client.
 func endAtCut(resp *http.Response) error {
-	if resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols {
+	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if err == nil && resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols && slices.Contains(eventTypes[:], t) {
 		resp.Body = cutBody{resp.Body, exchangeOf(resp.Request.Context()).target}
 	}
 	return nil

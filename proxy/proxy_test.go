@@ -185,6 +185,7 @@ func newAppOn(t testing.TB, version string, l net.Listener, change ...func(*http
 		}
 	})
 	a.HandleFunc("/stream", func(w http.ResponseWriter, r *http.Request) { // until the client goes
+		w.Header().Set("Content-Type", "text/event-stream")
 		for n := 0; r.Context().Err() == nil; n++ {
 			fmt.Fprintf(w, "data: %d\n\n", n)
 			_ = http.NewResponseController(w).Flush()
