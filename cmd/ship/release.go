@@ -68,6 +68,9 @@ func releaseOf(ctx context.Context, src layers.Source, ref layers.Ref, found []o
 	}
 	var all []string
 	name := ref.Name
+	if ref.Transport != layers.TransportDaemon && name != "" && !strings.ContainsAny(name, ":/@") {
+		name = ":" + name // layouts and archives may name an image by its tag alone
+	}
 	for _, p := range src.Platforms() {
 		img, err := src.Image(ctx, p)
 		if err != nil {
@@ -84,11 +87,8 @@ func releaseOf(ctx context.Context, src layers.Source, ref layers.Ref, found []o
 	return orchestrate.Release{ID: id.Short(), Version: versionOf(name, id.Short())}, nil
 }
 
-// versionOf is the tag in the image's name, unless it says nothing. An OCI layout may name an image by its tag alone.
+// versionOf is the tag in the image's name, unless it says nothing.
 func versionOf(name, id string) string {
-	if name != "" && !strings.ContainsAny(name, ":/@") && name != "latest" {
-		return name
-	}
 	if i := strings.LastIndex(name, ":"); i > strings.LastIndex(name, "/") && name[i+1:] != "latest" && !strings.Contains(name, "@") {
 		return name[i+1:]
 	}
