@@ -59,13 +59,22 @@ func Execute(ctx context.Context, p Plan, in Inputs) (Report, error) {
 		err = r.commit(ctx)
 	}
 	if err != nil {
-		err = r.undo(ctx, err)
+		err = r.undo(ctx, because(ctx, err))
 		rep.finish(err)
 		return rep, err
 	}
 	err = r.finish(ctx)
 	rep.finish(err)
 	return rep, err
+}
+
+// because puts the reason of a cancelled run (a signal, a lost lease) before what came of it: deep below, a cancelled
+// context may have been all that was known.
+func because(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+		return fmt.Errorf("%w: %w", cause, err)
+	}
+	return err
 }
 
 // prepare brings every host to the point where it could switch. Users see nothing of it.
@@ -88,7 +97,8 @@ func (r *run) prepare(ctx context.Context, rep *Report) error {
 
 var errOtherHost = errors.New("given up, for another host failed")
 
-// dropSecondary leaves out the errors of hosts that only stopped because another one failed.
+// dropSecondary leaves out the errors of hosts that only stopped because another one failed: they say so, or only know
+// that they were cancelled. If nothing else is left, all of them stay.
 func dropSecondary(err error) error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
@@ -96,7 +106,7 @@ func dropSecondary(err error) error {
 	}
 	var own []error
 	for _, e := range joined.Unwrap() {
-		if !errors.Is(e, errOtherHost) {
+		if !errors.Is(e, errOtherHost) && !errors.Is(e, context.Canceled) {
 			own = append(own, e)
 		}
 	}

@@ -93,7 +93,7 @@ type AuditEntry struct {
 	Outcome    string    `json:"outcome"` // done, or the error
 }
 
-const maxOutcome = 2000 // bytes
+const maxOutcome = 1000 // bytes; escaped as JSON they still fit a line of the log
 
 // The log is cut at 1 MiB once it has twice that: it must not fill a disk over the years.
 const auditScript = stateDir + `

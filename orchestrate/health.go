@@ -20,7 +20,7 @@ type UnhealthyError struct {
 	Role      string
 	Container docker.Container
 	Cause     error    // the proxy's last answers, or what the engine says
-	Logs      []string // the container's last lines, cleaned
+	Logs      []string // the container's last lines: foreign text, bounded, to be cleaned by whoever shows it
 }
 
 func (e *UnhealthyError) Error() string {

@@ -45,8 +45,8 @@ df -Pk "$1" 2>/dev/null | awk 'NR==2{print "free " $4}'
 cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4=="0A"{n=split($2,a,":"); print "port " a[n]}' | sort -u
 `
 
-// Observe asks all hosts at once what they are and what they run. Nothing is changed. The error joins those of all
-// hosts that could not be asked.
+// Observe asks all hosts at once what they are and what they run. Nothing is changed, but that ship's own state folder
+// is made where there is none. The error joins those of all hosts that could not be asked.
 func Observe(ctx context.Context, app App, hosts []Host) ([]Observed, error) {
 	out := make([]Observed, len(hosts))
 	err := eachHost(hosts, func(i int, h Host) error {

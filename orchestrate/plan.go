@@ -180,7 +180,8 @@ func planUnit(u Unit, o *Observed) UnitPlan {
 	return up
 }
 
-// planPrune keeps the newest container of each of the last releases beside the role's current one, and names the rest, with the images that only they need.
+// planPrune keeps the newest container of each of the last releases beside the role's current one, and names the rest,
+// with the images that only they need.
 func planPrune(retain int, stopped map[string][]Deployed, current map[string]string, image string) (prune []Deployed, images []string) {
 	needed := map[string]bool{image: true}
 	for _, role := range sortedKeys(stopped) {

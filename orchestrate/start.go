@@ -112,12 +112,15 @@ func ensureNetwork(ctx context.Context, h Host, unique string) (docker.Network, 
 	if err == nil || !errors.Is(err, docker.ErrNotFound) {
 		return n, wrap("inspect network "+NetworkName, err)
 	}
-	probe := NetworkName + "-probe-" + unique // of this run: others may be at it too
-	if err := h.Engine.CreateNetwork(ctx, probe, "", labels); err != nil {
+	// The probe's name is this app's own, for others may be at it too; one that is there was left by a run that was killed.
+	probe := NetworkName + "-probe-" + unique
+	if err := h.Engine.CreateNetwork(ctx, probe, "", labels); err != nil && !errors.Is(err, docker.ErrConflict) {
 		return n, wrap("create network", err)
 	}
 	p, err := h.Engine.InspectNetwork(ctx, probe)
-	if rm := h.Engine.RemoveNetwork(ctx, probe); err == nil && !errors.Is(rm, docker.ErrNotFound) {
+	clean, stop := context.WithTimeout(context.WithoutCancel(ctx), finalTimeout) // it must go also when the run is cancelled now
+	defer stop()
+	if rm := h.Engine.RemoveNetwork(clean, probe); err == nil && !errors.Is(rm, docker.ErrNotFound) {
 		err = rm
 	}
 	if err != nil {

@@ -16,6 +16,12 @@ import (
 	"ship/proxy"
 )
 
+// Statuses of our own scripts: those of sysexits.h, which neither docker nor a shell uses for itself.
+const (
+	statusNoEngine = 69 // EX_UNAVAILABLE
+	statusNoRights = 77 // EX_NOPERM
+)
+
 // asDocker is the head of every script that we run on a host: it makes $up the way to run a command with the rights
 // that Docker needs there. Root and members of the docker group need nothing, others sudo without a password.
 const asDocker = `PATH=$PATH:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin
@@ -23,11 +29,11 @@ export PATH
 up=
 if [ "$(id -u)" != 0 ] && [ -z "${DOCKER_HOST-}" ] && [ ! -w /var/run/docker.sock ]; then
 	if [ ! -S /var/run/docker.sock ]; then
-		echo "there is no Docker engine: /var/run/docker.sock is missing" >&2; exit 125
+		echo "there is no Docker engine: /var/run/docker.sock is missing" >&2; exit 69
 	elif sudo -n true 2>/dev/null; then up='sudo -n'
-	else echo "user $(id -un) may not use Docker" >&2; exit 126; fi
+	else echo "user $(id -un) may not use Docker" >&2; exit 77; fi
 fi
-command -v docker >/dev/null || { echo "the docker command is missing" >&2; exit 125; }
+command -v docker >/dev/null || { echo "the docker command is missing" >&2; exit 69; }
 `
 
 // link is the SSH connection to one host, as the things that we do through it.
@@ -92,11 +98,11 @@ func (e *rightsError) Hint() string { return e.help }
 
 func (l link) explain(err error) error {
 	var exit *sshx.ExitError
-	if !errors.As(err, &exit) || exit.Status != 125 && exit.Status != 126 {
+	if !errors.As(err, &exit) || exit.Status != statusNoEngine && exit.Status != statusNoRights {
 		return err
 	}
 	help := "install Docker 20.10 or newer on " + l.name
-	if exit.Status == 126 {
+	if exit.Status == statusNoRights {
 		help = fmt.Sprintf("on %s, as root: usermod -aG docker USER (and log in again), or allow USER sudo without a password", l.name)
 	}
 	return &rightsError{strings.TrimSpace(exit.Stderr), help}
