@@ -42,11 +42,8 @@ const (
 	KindSignEnd  Kind = 76 // Failed, with an empty Error if all is well
 )
 
-// What comes on the other connections to a helper: a Join first, then on a data connection chunks.
-const (
-	KindJoin  Kind = 128 // Join
-	KindChunk Kind = 129 // Chunk
-)
+// KindChunk is all that comes on a data connection to a helper, after the Join: a Chunk.
+const KindChunk Kind = 128
 
 // SumSize is the size of a chunk's digest, SHA-256.
 const SumSize = 32
@@ -161,19 +158,6 @@ type Failed struct {
 	Error string `json:"error,omitempty"`
 	Full  bool   `json:"full,omitempty"` // no space left on the disk
 }
-
-// Join is said first on a connection that joins a running helper.
-type Join struct {
-	Run  string `json:"run"`
-	Role string `json:"role"` // RoleData or RolePeer
-	Name string `json:"name,omitempty"`
-}
-
-// Roles of a Join.
-const (
-	RoleData = "data"
-	RolePeer = "peer"
-)
 
 // SendJSON sends v as a frame.
 func (c *Conn) SendJSON(k Kind, v any) error {
