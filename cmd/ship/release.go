@@ -15,6 +15,7 @@ import (
 	"ship/layers"
 	"ship/orchestrate"
 	"ship/proxy"
+	"ship/transfer/engine"
 )
 
 // openSource opens an image source. The closer frees the source and what it is read through.
@@ -35,13 +36,13 @@ func (d *deps) openSource(ctx context.Context, s string) (layers.Source, layers.
 	if err != nil {
 		return nil, ref, nil, &usageError{err, "docker-archive: and oci: sources need no engine on this machine"}
 	}
-	engine := docker.New(dial)
-	src, err := layers.Open(ctx, ref, localEngine{engine}, o)
+	local := docker.New(dial)
+	src, err := layers.Open(ctx, ref, engine.Source(local), o)
 	if err != nil {
-		engine.Close()
+		local.Close()
 		return nil, ref, nil, &usageError{fmt.Errorf("local engine: %w", err), "docker-archive: and oci: sources need no engine on this machine"}
 	}
-	return src, ref, func() { _ = src.Close(); engine.Close() }, nil
+	return src, ref, func() { _ = src.Close(); local.Close() }, nil
 }
 
 // cacheDir keeps compressed layers between runs.
