@@ -78,19 +78,23 @@ func (a Archive) WriteTo(w io.Writer) (int64, error) {
 	return c.n, err
 }
 
-// WriteLayers writes the layers that are not held, bottom first, each blob once. Nothing happens at a host before
+// WriteLayers writes the layers that are not held, bottom first, each blob once; to a Splicer it names them. Nothing happens at a host before
 // WriteMetadata follows on the same stream, which the caller may put off.
 func (a Archive) WriteLayers(w io.Writer) error {
 	if err := a.check(); err != nil {
 		return err
 	}
 	tw := tar.NewWriter(w)
+	write := func(l ArchiveLayer) error { return writeLayer(tw, l) }
+	if s, ok := w.(Splicer); ok {
+		write = func(l ArchiveLayer) error { return spliceLayer(s, l) }
+	}
 	written := make(map[Digest]bool, len(a.Layers))
 	for _, l := range a.Layers {
 		if l.Open == nil || written[l.Blob.Digest] {
 			continue
 		}
-		if err := writeLayer(tw, l); err != nil {
+		if err := write(l); err != nil {
 			return fmt.Errorf("layer %s: %w", l.DiffID.Short(), err)
 		}
 		written[l.Blob.Digest] = true
