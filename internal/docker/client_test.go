@@ -147,24 +147,6 @@ func TestLabelFilter(t *testing.T) {
 	}
 }
 
-func TestClean(t *testing.T) {
-	for in, want := range map[string]string{
-		"  two\n lines\t":                "two lines",
-		"\x1b[1;31mred\x1b[0m \x1bMtext": "red text",
-		"\x1b]0;title\x07bell\x00\x7f":   "0;titlebell",
-		"right\u202eleft\u2066x\u200b":   "rightleftx",
-		"bad \xff\xfe bytes":             "bad bytes",
-		"ümläut 東京":                      "ümläut 東京",
-	} {
-		if got := clean(in, 100); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-	if got := clean("ab東京", 4); got != "ab" {
-		t.Errorf("cut in the middle of a character: %q", got)
-	}
-}
-
 func TestLocal(t *testing.T) {
 	for _, host := range []string{"tcp://10.0.0.1:2375", "ssh://root@web-1", "unix://relative", "/var/run/docker.sock", "npipe:////./pipe/docker_engine"} {
 		_, err := Local(func(string) string { return host })

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"ship/internal/plain"
 )
 
 // ContainerSpec is what a container is made from. The zero value of a field leaves the choice to the image, then to
@@ -147,7 +149,7 @@ func (c *Client) WaitContainer(ctx context.Context, id string) (status int, err 
 		return 0, err
 	}
 	if a.Error != nil && a.Error.Message != "" {
-		return 0, fmt.Errorf("%s: %s", op, clean(a.Error.Message, maxText))
+		return 0, fmt.Errorf("%s: %s", op, plain.Line(a.Error.Message, maxText))
 	}
 	return a.StatusCode, nil
 }

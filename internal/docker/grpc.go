@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ship/internal/plain"
 )
 
 const (
@@ -163,7 +165,7 @@ func (s *grpcStream) status() error {
 	if plain, err := url.PathUnescape(text); err == nil {
 		text = plain
 	}
-	text = clean(text, maxText)
+	text = plain.Line(text, maxText)
 	switch code {
 	case 0:
 		return io.EOF

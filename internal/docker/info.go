@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"ship/internal/plain"
 )
 
 // Info is what an engine says of itself and of its host.
@@ -53,17 +55,17 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		return Info{}, err
 	}
 	return Info{
-		ID:              clean(info.ID, 100),
-		ServerVersion:   clean(version.Version, 100),
-		APIVersion:      clean(version.APIVersion, 20),
-		OS:              clean(version.Os, 40),
-		Arch:            clean(version.Arch, 40), // of the engine itself: a 64-bit kernel may run a 32-bit one
-		Driver:          clean(info.Driver, 100),
+		ID:              plain.Line(info.ID, 100),
+		ServerVersion:   plain.Line(version.Version, 100),
+		APIVersion:      plain.Line(version.APIVersion, 20),
+		OS:              plain.Line(version.Os, 40),
+		Arch:            plain.Line(version.Arch, 40), // of the engine itself: a 64-bit kernel may run a 32-bit one
+		Driver:          plain.Line(info.Driver, 100),
 		ContainerdStore: containerdStore(info.DriverStatus),
 		RootDir:         info.DockerRootDir,
-		LogDriver:       clean(info.LoggingDriver, 100),
+		LogDriver:       plain.Line(info.LoggingDriver, 100),
 		Rootless:        slices.Contains(info.SecurityOptions, "name=rootless"),
-		Name:            clean(info.Name, 255),
+		Name:            plain.Line(info.Name, 255),
 		CPUs:            info.NCPU,
 		Memory:          info.MemTotal,
 		Running:         info.ContainersRunning,

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ship/internal/plain"
 )
 
 // maxHealthText bounds one entry of Container.HealthLog, in bytes.
@@ -84,7 +86,7 @@ func (c *Client) ListContainers(ctx context.Context, labels map[string]string) (
 	for i, m := range a {
 		out[i] = ContainerSummary{
 			ID: m.ID, Name: ownName(m.Names), Image: m.Image, ImageID: m.ImageID, Labels: m.Labels,
-			State: m.State, Status: clean(m.Status, maxHealthText), Created: time.Unix(m.Created, 0),
+			State: m.State, Status: plain.Line(m.Status, maxHealthText), Created: time.Unix(m.Created, 0),
 			IPs: addresses(m.NetworkSettings.Networks),
 		}
 	}
@@ -119,7 +121,7 @@ func (a containerAnswer) container() Container {
 	c := Container{
 		ID: a.ID, Name: strings.TrimPrefix(a.Name, "/"), Image: a.Config.Image, ImageID: a.Image, Labels: a.Config.Labels,
 		State: s.Status, Running: s.Running, Restarting: s.Restarting, RestartCount: a.RestartCount,
-		ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Error: clean(s.Error, maxText),
+		ExitCode: s.ExitCode, OOMKilled: s.OOMKilled, Error: plain.Line(s.Error, maxText),
 		Created: a.Created.Time, StartedAt: s.StartedAt.Time, FinishedAt: s.FinishedAt.Time,
 		IPs: addresses(a.NetworkSettings.Networks), Env: a.Config.Env, TTY: a.Config.Tty,
 		Spec: a.spec(),
@@ -127,7 +129,7 @@ func (a containerAnswer) container() Container {
 	if h := s.Health; h != nil && h.Status != "none" {
 		c.Health = h.Status
 		for _, l := range h.Log {
-			c.HealthLog = append(c.HealthLog, clean(l.Output, maxHealthText))
+			c.HealthLog = append(c.HealthLog, plain.Line(l.Output, maxHealthText))
 		}
 	}
 	return c

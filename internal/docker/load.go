@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"ship/internal/plain"
 )
 
 const opLoad = "load image"
@@ -150,22 +152,22 @@ func loadAnswer(r io.Reader) (loadSaid, error) {
 
 func (s loadSaid) result() (LoadResult, error) {
 	if s.fail != "" {
-		return LoadResult{}, &LoadError{Message: clean(s.fail, maxText)}
+		return LoadResult{}, &LoadError{Message: plain.Line(s.fail, maxText)}
 	}
 	var res LoadResult
 	for line := range strings.Lines(s.text) {
 		line = strings.TrimSpace(line)
 		if strings.HasPrefix(line, "Error unpacking") { // engines with a containerd store go on and answer success
-			return LoadResult{}, &LoadError{Message: clean(line, maxText)}
+			return LoadResult{}, &LoadError{Message: plain.Line(line, maxText)}
 		}
 		if id, ok := strings.CutPrefix(line, "Loaded image ID: "); ok {
-			res.IDs = append(res.IDs, clean(id, maxText))
+			res.IDs = append(res.IDs, plain.Line(id, maxText))
 		} else if ref, ok := strings.CutPrefix(line, "Loaded image: "); ok {
-			res.Refs = append(res.Refs, clean(ref, maxText))
+			res.Refs = append(res.Refs, plain.Line(ref, maxText))
 		}
 	}
 	if len(res.Refs)+len(res.IDs) == 0 {
-		text := clean(s.text, maxText)
+		text := plain.Line(s.text, maxText)
 		if text == "" {
 			text = "it said nothing"
 		}

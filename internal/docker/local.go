@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+
+	"ship/internal/plain"
 )
 
 // defaultSocket is where an engine listens unless told otherwise.
@@ -17,7 +19,7 @@ func Local(env func(string) string) (Dialer, error) {
 	if host := env("DOCKER_HOST"); host != "" {
 		p, ok := strings.CutPrefix(host, "unix://")
 		if !ok || !strings.HasPrefix(p, "/") {
-			return nil, fmt.Errorf("DOCKER_HOST is %q: only unix:///path/to/docker.sock is supported", clean(host, 200))
+			return nil, fmt.Errorf("DOCKER_HOST is %q: only unix:///path/to/docker.sock is supported", plain.Line(host, 200))
 		}
 		path = p
 	}

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"ship/internal/plain"
 )
 
 // maxLogFrame bounds one frame of a log stream. The largest message a log driver stores is 1 MB.
@@ -79,7 +81,7 @@ func parseSince(s string, now time.Time) (string, error) {
 	} else if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		at = time.Unix(n, 0)
 	} else {
-		return "", fmt.Errorf("since %q: want a duration (10m), a time (RFC 3339) or seconds since 1970", clean(s, 80))
+		return "", fmt.Errorf("since %q: want a duration (10m), a time (RFC 3339) or seconds since 1970", plain.Line(s, 80))
 	}
 	return fmt.Sprintf("%d.%09d", at.Unix(), at.Nanosecond()), nil
 }
@@ -133,7 +135,7 @@ func (d *demux) next() error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("container logs: the engine reports: %s", clean(string(b), maxText))
+		return fmt.Errorf("container logs: the engine reports: %s", plain.Line(string(b), maxText))
 	}
 	d.left = size
 	return nil
