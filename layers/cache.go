@@ -1,11 +1,8 @@
 package layers
 
 import (
-	"bufio"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -131,6 +128,11 @@ func (c *cache) openLayer(name string, d DiffID, z Compression) *cachedLayer {
 	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, name: name, file: f}
 }
 
+// stored gives random access; the layer is then the result's.
+func (l *cachedLayer) stored() *storedBlob {
+	return &storedBlob{ReaderAt: l.file, blob: l.blob, free: l.file.Close, name: l.name}
+}
+
 // open reads the layer, verified. A layer that turns out to be damaged is removed.
 func (l *cachedLayer) open() io.ReadCloser {
 	r := io.NopCloser(io.NewSectionReader(l.file, 0, l.blob.Size))
@@ -147,41 +149,63 @@ func (r *removeIfBad) Read(p []byte) (int, error) {
 	var bad *MismatchError
 	if errors.As(err, &bad) {
 		_ = os.Remove(r.name)
-		err = fmt.Errorf("cached layer is damaged and was removed, try again: %w", err)
+		err = fmt.Errorf("cached layer is damaged and was removed, %w: %w", ErrTryAgain, err)
 	}
 	return n, err
 }
 
-// add writes a layer: fill writes its encoded bytes; the diff ID may be known only when fill returns. The caller closes
-// the layer's file. Other layers may be evicted.
-func (c *cache) add(z Compression, fill func(io.Writer) (DiffID, error)) (*cachedLayer, error) {
-	f, err := c.temp()
+// keepStored keeps a checked blob of a source too: as another name of the source's file if that can be, else as a copy.
+func (c *cache) keepStored(b *storedBlob, blob Blob, d DiffID) error {
+	if blob.Size > c.quota {
+		return nil // all else would have to go
+	}
+	if linked, err := c.link(b, c.nameOf(d, blob)); linked || err != nil {
+		return err
+	}
+	l, err := c.create(nil)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	w := &hashingWriter{w: f, sum: sha256.New()}
-	large := bufio.NewWriterSize(w, 256<<10) // gzip writes in pieces of 240 bytes
-	d, err := fill(large)
-	if err == nil {
-		err = large.Flush()
+	defer func() { _ = l.read.Close() }() // only read
+	if _, err := io.Copy(l, io.NewSectionReader(b, 0, blob.Size)); err != nil {
+		return errors.Join(err, l.discard())
 	}
-	if err != nil {
-		return nil, errors.Join(err, f.Close(), os.Remove(f.Name()))
+	_, err = l.keep(d, blob.Compression)
+	return err
+}
+
+// link tells whether it gave b's file that name in the cache.
+func (c *cache) link(b *storedBlob, name string) (bool, error) {
+	f, ok := b.ReaderAt.(*os.File)
+	if !ok || b.path == "" {
+		return false, nil
 	}
-	blob := Blob{Digest: sumOf(w.sum), Size: w.n, Compression: z}
-	if err := f.Close(); err != nil {
-		return nil, errors.Join(err, os.Remove(f.Name()))
+	tmp := filepath.Join(c.tmp, filepath.Base(name))
+	if err := os.Link(b.path, tmp); err != nil {
+		return false, nil // another file system, or somebody else's file
 	}
-	file, err := os.Open(f.Name()) // before it has a name that another process could evict
-	if err != nil {
-		return nil, errors.Join(err, os.Remove(f.Name()))
+	opened, err := f.Stat()
+	linked, err2 := os.Lstat(tmp)
+	if err = errors.Join(err, err2); err == nil && os.SameFile(opened, linked) { // and not replaced since it was checked
+		err = os.Rename(tmp, name)
+		ok = err == nil
+	} else {
+		ok = false
 	}
-	name := filepath.Join(c.dir, fmt.Sprintf("%s.%s.%d.%s", d.Hex(), blob.Digest.Hex(), blob.Size, suffix(z)))
-	if err := os.Rename(f.Name(), name); err != nil {
-		return nil, errors.Join(err, file.Close(), os.Remove(f.Name()))
+	_ = os.Remove(tmp) // also there after a rename to another name of the same file
+	if ok {
+		_ = c.evict()
 	}
-	_ = c.evict() // a cache that stays too large is no reason to stop; the next layer tries again
-	return &cachedLayer{blob: blob, name: name, file: file}, nil
+	return ok, err
+}
+
+// keeps tells whether the blob is in the cache.
+func (c *cache) keeps(d DiffID, b Blob) bool {
+	if b.Digest == "" {
+		return false
+	}
+	_, err := os.Lstat(c.nameOf(d, b))
+	return err == nil
 }
 
 // config returns the raw config of that digest, or nil.
@@ -249,16 +273,3 @@ func (c *cache) evict() error {
 }
 
 func suffix(z Compression) string { return orElse(string(z), "plain") }
-
-type hashingWriter struct {
-	w   io.Writer
-	sum hash.Hash
-	n   int64
-}
-
-func (h *hashingWriter) Write(p []byte) (int, error) {
-	n, err := h.w.Write(p)
-	h.sum.Write(p[:n])
-	h.n += int64(n)
-	return n, err
-}

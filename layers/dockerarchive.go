@@ -2,9 +2,7 @@ package layers
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -124,11 +122,14 @@ func itemImage(a *tarFile, item archiveItem) (*Image, error) {
 		img.Layers = append(img.Layers, Layer{DiffID: c.RootFS.DiffIDs[i], Blob: blob})
 	}
 	names := blobNames{digests: make(map[int]Digest)}
-	img.open = func(_ context.Context, i int) (io.ReadCloser, error) {
+	img.openAt = func(_ context.Context, i int) (*storedBlob, error) {
+		return a.stored(item.Layers[i], img.Layers[i].Blob)
+	}
+	img.open = func(ctx context.Context, i int) (io.ReadCloser, error) {
 		l := img.Layers[i]
 		if l.Blob.Digest == "" {
 			var err error
-			if l.Blob.Digest, err = names.of(i, func() (Digest, error) { return nameBlob(a, item.Layers[i], l) }); err != nil {
+			if l.Blob.Digest, err = names.of(i, func() (Digest, error) { return nameBlob(ctx, a, item.Layers[i], l) }); err != nil {
 				return nil, err
 			}
 		}
@@ -192,21 +193,11 @@ func openItemLayer(a *tarFile, name string, l Layer) (io.ReadCloser, error) {
 }
 
 // nameBlob finds the digest of a compressed layer that nobody named, and checks what is inside on the way.
-func nameBlob(a *tarFile, name string, l Layer) (Digest, error) {
-	r, _, err := a.open(name)
+func nameBlob(ctx context.Context, a *tarFile, name string, l Layer) (Digest, error) {
+	b, err := a.stored(name, l.Blob)
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.New()
-	packed := io.TeeReader(r, sum)
-	plain, err := unpack(packed, l.Blob.Compression)
-	if err != nil {
-		return "", err
-	}
-	_, err = io.Copy(io.Discard, verify(plain, Digest(l.DiffID), -1))
-	if err = errors.Join(err, plain.Close()); err != nil {
-		return "", err
-	}
-	_, err = io.Copy(io.Discard, packed) // what follows the compressed stream
-	return sumOf(sum), err
+	named, err := b.check(ctx, l.DiffID, true, nil)
+	return named.Digest, err
 }

@@ -124,8 +124,9 @@ type memoryLayout struct {
 	raw   []byte
 }
 
-func (m memoryLayout) cheap() bool            { return true }
-func (m memoryLayout) index() ([]byte, error) { return m.raw, nil }
+func (m memoryLayout) cheap() bool                      { return true }
+func (m memoryLayout) index() ([]byte, error)           { return m.raw, nil }
+func (m memoryLayout) stored(Blob) (*storedBlob, error) { return nil, nil }
 func (m memoryLayout) openBlob(_ context.Context, d Digest) (io.ReadCloser, error) {
 	b, ok := m.blobs[d]
 	if !ok {

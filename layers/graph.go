@@ -112,7 +112,7 @@ func (s *graphSource) setImage(config []byte) error {
 		return err
 	}
 	s.chain = Chain(c.RootFS.DiffIDs)
-	s.img = &Image{Config: config, Platform: c.platform(), local: true, open: s.open, again: s.again}
+	s.img = &Image{Config: config, Platform: c.platform(), local: true, open: s.open, openAt: s.openAt, again: s.again}
 	for i, d := range c.RootFS.DiffIDs {
 		var blob Blob
 		if s.overlay != nil {
@@ -172,20 +172,10 @@ func (s *graphSource) open(ctx context.Context, i int) (io.ReadCloser, error) {
 	if r, err := s.openFolder(ctx, i); r != nil || err != nil {
 		return r, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	l := s.img.Layers[i]
-	f := s.cached(l.DiffID)
-	if f == nil {
-		if s.bad == nil {
-			tell(s.emit, "a layer is not in the cache: the engine exports the whole image, once")
-		}
-		if _, err := s.export(ctx); err != nil {
-			return nil, err
-		}
-		if f = s.files[l.DiffID]; f == nil {
-			return nil, fmt.Errorf("the engine's export lacks layer %s", l.DiffID.Short())
-		}
+	f, err := s.exported(ctx, l.DiffID)
+	if err != nil {
+		return nil, err
 	}
 	if l.Blob.Compression != Plain {
 		return f.open(), nil
@@ -195,6 +185,36 @@ func (s *graphSource) open(ctx context.Context, i int) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return verify(plain, Digest(l.DiffID), -1), nil
+}
+
+// openAt is for layers that come from the cache.
+func (s *graphSource) openAt(ctx context.Context, i int) (*storedBlob, error) {
+	f, err := s.exported(ctx, s.img.Layers[i].DiffID)
+	if err != nil {
+		return nil, err
+	}
+	b := f.stored()
+	b.free = nil // the source closes it
+	return b, nil
+}
+
+// exported returns a layer from the cache, where an export puts it.
+func (s *graphSource) exported(ctx context.Context, d DiffID) (*cachedLayer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.cached(d); f != nil {
+		return f, nil
+	}
+	if s.bad == nil {
+		tell(s.emit, "a layer is not in the cache: the engine exports the whole image, once")
+	}
+	if _, err := s.export(ctx); err != nil {
+		return nil, err
+	}
+	if f := s.files[d]; f != nil {
+		return f, nil
+	}
+	return nil, fmt.Errorf("the engine's export lacks layer %s", d.Short())
 }
 
 // openFolder reads a layer from the engine's folder; nil and no error where that is not the way.

@@ -22,6 +22,8 @@ type blobStore interface {
 	openBlob(ctx context.Context, d Digest) (io.ReadCloser, error)
 	// cheap: reading a blob again costs no more than reading a file.
 	cheap() bool
+	// stored gives random access to a blob; nil = there is none.
+	stored(b Blob) (*storedBlob, error)
 }
 
 // layout is an OCI image layout: a blobStore with an index.
@@ -47,6 +49,14 @@ func (l layoutDir) openBlob(_ context.Context, d Digest) (io.ReadCloser, error) 
 	return openRegular(filepath.Join(string(l), "blobs", "sha256", d.Hex()))
 }
 
+func (l layoutDir) stored(b Blob) (*storedBlob, error) {
+	f, err := openRegular(filepath.Join(string(l), "blobs", "sha256", b.Digest.Hex()))
+	if err != nil {
+		return nil, err
+	}
+	return &storedBlob{ReaderAt: f, blob: b, free: f.Close, path: f.Name()}, nil
+}
+
 // openRegular refuses what could block or never end.
 func openRegular(name string) (*os.File, error) {
 	if info, err := os.Stat(name); err != nil {
@@ -61,6 +71,10 @@ type layoutTar struct{ *tarFile }
 
 func (l layoutTar) cheap() bool            { return true }
 func (l layoutTar) index() ([]byte, error) { return l.metadata("index.json", "") }
+func (l layoutTar) stored(b Blob) (*storedBlob, error) {
+	return l.tarFile.stored(blobPath(b.Digest), b)
+}
+
 func (l layoutTar) openBlob(_ context.Context, d Digest) (io.ReadCloser, error) {
 	r, _, err := l.open(blobPath(d))
 	return r, err

@@ -34,6 +34,7 @@ func readImage(ctx context.Context, blobs blobStore, d descriptor) (*Image, erro
 		}
 		img.Layers = append(img.Layers, Layer{DiffID: c.RootFS.DiffIDs[i], Blob: blob})
 	}
+	img.openAt = func(_ context.Context, i int) (*storedBlob, error) { return blobs.stored(img.Layers[i].Blob) }
 	img.open = func(ctx context.Context, i int) (io.ReadCloser, error) {
 		b := img.Layers[i].Blob
 		r, err := blobs.openBlob(ctx, b.Digest)

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -30,7 +29,11 @@ func recode(w io.Writer, to Compression, r io.Reader, from Compression, d DiffID
 	return packed.Close()
 }
 
-// pack compresses what is written; Close ends the blob, not w.
+// packers is how many cores one blob's zstd takes. It does not depend on the machine, and so do not the bytes: what one
+// machine sent, another can go on from.
+const packers = 2
+
+// pack compresses what is written; Close ends the blob, not w. Equal content gives equal bytes.
 func pack(w io.Writer, z Compression) (io.WriteCloser, error) {
 	switch z {
 	case Gzip:
@@ -39,7 +42,7 @@ func pack(w io.Writer, z Compression) (io.WriteCloser, error) {
 		// The encoder's mode of little memory takes twice the CPU, and saves 10 MB. Without entropy coding of all
 		// literals it stores text that repeats nothing (keys, base64) as it is.
 		return zstd.NewWriter(w, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithWindowSize(window),
-			zstd.WithEncoderConcurrency(min(runtime.GOMAXPROCS(0), 2)), zstd.WithAllLitEntropyCompression(true))
+			zstd.WithEncoderConcurrency(packers), zstd.WithAllLitEntropyCompression(true), zstd.WithZeroFrames(true))
 	}
 	return nil, fmt.Errorf("no way to pack as %q", z)
 }

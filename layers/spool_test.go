@@ -122,42 +122,6 @@ func TestSpoolMakesABlobOnceForManyHosts(t *testing.T) {
 	}
 }
 
-func TestSpoolNextCallerTakesOverFromOneWhoGaveUp(t *testing.T) {
-	s := newSeedImage(t, 1<<20, "a")
-	img := s.image(t, Plain, false)
-	open := img.open
-	started := make(chan struct{}, 2)
-	img.open = func(ctx context.Context, i int) (io.ReadCloser, error) {
-		started <- struct{}{}
-		if ctx.Value(giveUp{}) != nil {
-			<-ctx.Done()
-		}
-		return open(ctx, i)
-	}
-	spool := newSpool(t, SpoolOptions{})
-	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), giveUp{}, true))
-	first := make(chan error, 1)
-	go func() {
-		_, err := spool.Blob(ctx, img, 0, Accept{})
-		first <- err
-	}()
-	<-started
-	second := make(chan error, 1)
-	go func() {
-		_, err := spool.Blob(t.Context(), img, 0, Accept{})
-		second <- err
-	}()
-	cancel()
-	if err := <-first; !errors.Is(err, context.Canceled) {
-		t.Errorf("first caller: %v", err)
-	}
-	if err := <-second; err != nil {
-		t.Errorf("second caller: %v", err)
-	}
-}
-
-type giveUp struct{}
-
 func TestSpoolRefusesALayerThatIsNotWhatTheConfigSays(t *testing.T) {
 	s := newSeedImage(t, 10, "a", "b")
 	img := s.image(t, Zstd, false)

@@ -98,6 +98,15 @@ func (a *tarFile) open(name string) (io.ReadCloser, int64, error) {
 	return io.NopCloser(io.NewSectionReader(a.file, e.offset, e.size)), e.size, nil
 }
 
+// stored gives random access to an entry, which holds b.
+func (a *tarFile) stored(name string, b Blob) (*storedBlob, error) {
+	e, err := resolve(a.entries, name)
+	if err != nil {
+		return nil, err
+	}
+	return &storedBlob{ReaderAt: io.NewSectionReader(a.file, e.offset, e.size), blob: b}, nil
+}
+
 // metadata reads a JSON entry whole; want "" = its digest is not known.
 func (a *tarFile) metadata(name string, want Digest) ([]byte, error) {
 	r, size, err := a.open(name)
