@@ -25,6 +25,10 @@ func (e *PlatformError) Error() string {
 	return fmt.Sprintf("no image for %s; there is %s", e.Want, orElse(list, "none"))
 }
 
+// ChoosePlatform returns the index of the platform in have that Source.Image shall return for want. Its error is a
+// *PlatformError.
+func ChoosePlatform(have []Platform, want Platform) (int, error) { return choosePlatform(have, want) }
+
 // choosePlatform returns the index of the platform in have that runs on want, the closest variant first. Without
 // a variant in want it takes the lowest, which runs everywhere.
 func choosePlatform(have []Platform, want Platform) (int, error) {
