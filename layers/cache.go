@@ -119,12 +119,14 @@ func (c *cache) openLayer(name string, d DiffID, z Compression) *cachedLayer {
 	if err != nil {
 		return nil // evicted this moment
 	}
-	if info, err := f.Stat(); err != nil || info.Size() != size {
+	info, err := f.Stat()
+	if err != nil || info.Size() != size {
 		_, _ = os.Remove(name), f.Close() // cut by a power loss: it is made again
 		return nil
 	}
-	now := time.Now()
-	_ = os.Chtimes(name, now, now) // at worst it is evicted too early
+	if now := time.Now(); !hasOtherNames(info) { // the times of a source's file are not ours
+		_ = os.Chtimes(name, now, now) // at worst it is evicted too early
+	}
 	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, name: name, file: f}
 }
 

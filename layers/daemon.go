@@ -9,17 +9,17 @@ import (
 	"ship/internal/event"
 )
 
-// openDaemon opens an image of the local engine, in the best of four ways, and tells which:
+// openDaemon opens an image of an engine, the local one or that of a host, in the best of four ways, and tells which:
 //
 //   - a containerd store gives single blobs, as they were built or pulled;
-//   - the folders of a graph driver's overlay2, where we may read them, give single layers;
+//   - the folders of a local graph driver's overlay2, where we may read them, give single layers;
 //   - so does the engine, which may always read them: for one who is not root, or not on its machine;
 //   - else the engine has to export the image, which it can only do whole: once, into the cache. An image that did not
 //     change since is not exported again; one that did is, however small the change.
 func openDaemon(ctx context.Context, r Ref, e Engine, o OpenOptions) (Source, error) {
 	store, err := e.Store(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask the local engine: %w", err)
+		return nil, fmt.Errorf("%s: ask the engine: %w", r, err)
 	}
 	s, err := e.ImageID(ctx, r.Name)
 	if err != nil {
@@ -68,7 +68,7 @@ func openContent(ctx context.Context, r Ref, e Engine, id Digest, emit event.Fun
 		return nil, fmt.Errorf("%s: the engine holds no platform of it completely", r)
 	}
 	tell(emit, "the engine's containerd store gives single layers")
-	return &ociSource{blobs: blobs, ref: daemonName(r), variants: variants}, nil
+	return &ociSource{blobs: blobs, ref: daemonName(r), variants: variants, unproven: r.Transport == TransportSSH}, nil
 }
 
 // daemonName is what people call the image; "" if they gave an ID.

@@ -53,10 +53,13 @@ func (s *Spool) encodeOnce(ctx context.Context, m *making, img *Image, i int, z 
 		return errors.Join(err, r.Close())
 	}
 	m.start(file.read, file.read.Close)
-	if l.Blob.Compression == z {
-		_, err = io.Copy(file, r)
-	} else {
+	switch {
+	case l.Blob.Compression != z:
 		err = recode(file, z, r, l.Blob.Compression, l.DiffID)
+	case img.unproven || l.Blob.Digest == "":
+		err = copyInside(file, r, z, l.DiffID)
+	default:
+		_, err = io.Copy(file, r)
 	}
 	if err = errors.Join(err, r.Close()); err != nil {
 		return errors.Join(err, file.discard())

@@ -31,7 +31,7 @@ func FuzzNormalizeRef(f *testing.F) {
 }
 
 func FuzzParseRef(f *testing.F) {
-	for _, s := range []string{"shop:v1", "oci:x:y", "docker-daemon:a", "docker://x", "./a.tar", "docker-archive::"} {
+	for _, s := range []string{"shop:v1", "oci:x:y", "docker-daemon:a", "docker://x", "./a.tar", "docker-archive::", "ssh://a@b:2/c:d"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

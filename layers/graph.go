@@ -32,7 +32,7 @@ func openGraph(ctx context.Context, r Ref, e Engine, store EngineStore, id Diges
 		return nil, fmt.Errorf("open layer cache: %w", err)
 	}
 	s := &graphSource{engine: e, id: id, cache: c, emit: o.Emit, files: make(map[DiffID]*cachedLayer)}
-	if err := s.describe(ctx, store); err != nil {
+	if err := s.describe(ctx, store, r.Transport != TransportSSH); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", r, err), s.Close())
 	}
 	s.img.Ref = daemonName(r)
@@ -62,9 +62,10 @@ func (s *graphSource) Close() error {
 	return errors.Join(append(errs, s.cache.Close())...)
 }
 
-// describe makes s.img, from what is at hand if it can.
-func (s *graphSource) describe(ctx context.Context, store EngineStore) error {
-	if o, err := openOverlay(store, s.id); err == nil {
+// describe makes s.img, from what is at hand if it can. The folder of an engine that is not local may be there as well,
+// and be that of another engine.
+func (s *graphSource) describe(ctx context.Context, store EngineStore, local bool) error {
+	if o, err := openOverlay(store, s.id); local && err == nil {
 		s.overlay = o
 		tell(s.emit, "reading single layers from the engine's folder, nothing is exported")
 		return s.setImage(o.config)

@@ -68,6 +68,8 @@ type Image struct {
 	local bool // open is as good as reading a file: no need to keep a copy for the next reader
 	// openAt, if set, gives random access to what open reads; nil if layer i allows none. Only asked if local.
 	openAt func(ctx context.Context, i int) (*storedBlob, error)
+	// unproven: nobody we trust has unpacked the blobs, so they are before a copy is kept for other images.
+	unproven bool
 	// again, if set, hears of an error in reading a layer, and tells whether open has another way now.
 	again func(error) bool
 }

@@ -85,6 +85,7 @@ type ociSource struct {
 	blobs    blobStore
 	ref      string
 	variants []ociVariant
+	unproven bool      // see Image
 	closer   io.Closer // nil = nothing to close
 }
 
@@ -110,7 +111,7 @@ func (s *ociSource) Image(ctx context.Context, p Platform) (*Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read image: %w", err)
 	}
-	img.Ref = s.ref
+	img.Ref, img.unproven = s.ref, s.unproven
 	return img, nil
 }
 

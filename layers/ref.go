@@ -16,6 +16,8 @@ const (
 	TransportDockerArchive = "docker-archive"
 	TransportOCIArchive    = "oci-archive"
 	TransportOCI           = "oci"
+	// TransportSSH is the engine of a host. Its Path is what ssh connects to, "[user@]host[:port]".
+	TransportSSH = "ssh"
 	// TransportArchive is a plain path to an archive; which of the two it is, its content tells. It is not written.
 	TransportArchive = "archive"
 )
@@ -23,7 +25,7 @@ const (
 // Ref says where an image is read from.
 type Ref struct {
 	Transport string
-	Path      string // of the file or folder; "" for docker-daemon
+	Path      string // of the file or folder; the host for ssh; "" for docker-daemon
 	Name      string // of the image in there; "" = the only one
 }
 
@@ -33,13 +35,15 @@ func (r Ref) String() string {
 		return r.Transport + ":" + r.Name
 	case r.Transport == TransportArchive:
 		return r.Path
+	case r.Transport == TransportSSH:
+		return r.Transport + "://" + r.Path + "/" + r.Name
 	case r.Name == "":
 		return r.Transport + ":" + r.Path
 	}
 	return r.Transport + ":" + r.Path + ":" + r.Name
 }
 
-const knownTransports = "docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF]"
+const knownTransports = "docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF], ssh://HOST/REF"
 
 // ParseRef reads what a person writes: one of the transports, a path to an archive or to an OCI layout, or just the
 // name of an image of the local engine. Files have to exist: that error is errors.Is(err, fs.ErrNotExist).
@@ -55,6 +59,8 @@ func ParseRef(s string) (Ref, error) {
 	case transport == TransportDockerArchive, transport == TransportOCIArchive, transport == TransportOCI:
 		path, name, _ := strings.Cut(rest, ":")
 		return fileRef(s, Ref{Transport: transport, Path: path, Name: name})
+	case transport == TransportSSH && strings.HasPrefix(rest, "//"):
+		return sshRef(s, strings.TrimPrefix(rest, "//"))
 	case strings.HasPrefix(rest, "//"):
 		return Ref{}, fmt.Errorf("image %.200q: %s:// is not a known source; known are %s", s, transport, knownTransports)
 	}

@@ -10,7 +10,7 @@ import (
 	"ship/internal/event"
 )
 
-// Engine is what reading an image from the local Docker engine takes.
+// Engine is what reading an image from a Docker engine takes, the local one or that of a host.
 type Engine interface {
 	// Store says how the engine keeps images.
 	Store(ctx context.Context) (EngineStore, error)
@@ -53,7 +53,7 @@ type OpenOptions struct {
 	Emit     event.Func
 }
 
-// Open opens the source r names. Engine is needed for docker-daemon only.
+// Open opens the source r names. Engine is needed for docker-daemon, and for ssh: that of the host then.
 func Open(ctx context.Context, r Ref, e Engine, o OpenOptions) (Source, error) {
 	if o.Quota == 0 {
 		o.Quota = DefaultQuota
@@ -67,9 +67,9 @@ func Open(ctx context.Context, r Ref, e Engine, o OpenOptions) (Source, error) {
 
 func open(ctx context.Context, r Ref, e Engine, o OpenOptions) (Source, error) {
 	switch r.Transport {
-	case TransportDaemon:
+	case TransportDaemon, TransportSSH:
 		if e == nil {
-			return nil, errors.New("there is no local engine")
+			return nil, fmt.Errorf("%s: there is no engine", r)
 		}
 		return openDaemon(ctx, r, e, o)
 	case TransportOCI:

@@ -290,6 +290,12 @@ func TestParseRef(t *testing.T) {
 		"oci:" + dir + ":v1":                {TransportOCI, dir, "v1"},
 		file:                                {TransportArchive, file, ""},
 		dir:                                 {TransportOCI, dir, ""},
+		"ssh:v1":                            {TransportDaemon, "", "ssh:v1"},
+		"ssh://web-1/shop:v1":               {TransportSSH, "web-1", "shop:v1"},
+		"ssh://web-1/" + id:                 {TransportSSH, "web-1", id},
+		"ssh://me@10.0.0.1:2222/a.b:5000/shop@" + id: {TransportSSH, "me@10.0.0.1:2222", "a.b:5000/shop@" + id},
+		"ssh://[::1]/shop":                           {TransportSSH, "[::1]", "shop"},
+		"ssh://me@[fe80::1%eth0]:22/shop":            {TransportSSH, "me@[fe80::1%eth0]:22", "shop"},
 	} {
 		if got, err := ParseRef(in); err != nil || got != want {
 			t.Errorf("%s: %+v, %v; want %+v", in, got, err, want)
@@ -309,10 +315,32 @@ func TestParseRef(t *testing.T) {
 		"oci:" + t.TempDir():       "it has no index.json",
 		"docker-archive:/dev/null": "not a regular file",
 		t.TempDir():                "is a folder, and not an OCI layout",
+		"ssh:///shop":              "the host is missing",
+		"ssh://me@/shop":           "the host is missing",
+		"ssh://web-1":              "write ssh://web-1/REF",
+		"ssh://web-1/":             "name is missing",
+		"ssh://web-1/Shop":         "must be lowercase",
+		"ssh://web-1:0/shop":       "invalid port",
+		"ssh://web-1:ssh/shop":     "invalid port",
+		"ssh://web-1:/shop":        "invalid port",
+		"ssh://::1/shop":           "needs brackets: [::1]",
+		"ssh://[::1/shop":          "needs brackets",
+		"ssh://[web-1]/shop":       "invalid IPv6 address",
+		"ssh://[::1]x/shop":        "invalid host",
+		"ssh://[::1%-x]/shop":      "invalid IPv6 address",
+		"ssh://-oProxyCommand=x/s": "invalid host",
+		"ssh://web 1/shop":         "invalid host",
+		"ssh://-l@web-1/shop":      "invalid user",
+		"ssh://@web-1/shop":        "invalid user",
+		"ssh://a@b@web-1/shop":     "invalid host",
+		"ssh://me:word@web-1/shop": "a password has no place",
 	} {
 		if _, err := ParseRef(in); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", in, err, want)
 		}
+	}
+	if _, err := ParseRef("ssh://me:word@web-1/shop"); strings.Contains(err.Error(), "word@") {
+		t.Errorf("the password is told: %v", err)
 	}
 	for _, in := range []string{"oci:/none/there", "oci-archive:none.tar", "none.tar", "./none", "/none.tgz"} {
 		if _, err := ParseRef(in); !errors.Is(err, fs.ErrNotExist) {

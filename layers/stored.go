@@ -80,14 +80,17 @@ func (s *Spool) checkStored(ctx context.Context, m *making, b *storedBlob, d Dif
 func (b *storedBlob) check(ctx context.Context, d DiffID, inside bool, grown func(n int64)) (Blob, error) {
 	blob := b.blob
 	sum := &hashingWriter{w: io.Discard, sum: sha256.New(), wrote: grown}
-	r := io.TeeReader(&contextReader{ctx, io.NewSectionReader(b, 0, blob.Size)}, sum)
+	r := &contextReader{ctx, io.NewSectionReader(b, 0, blob.Size)}
+	var err error
 	if inside || blob.Digest == "" {
-		if err := checkInside(bufio.NewReaderSize(r, stepBytes), blob.Compression, d); err != nil {
-			return Blob{}, b.damaged(err)
-		}
+		err = copyInside(sum, r, blob.Compression, d)
+	} else {
+		_, err = io.CopyBuffer(sum, r, make([]byte, stepBytes))
 	}
-	// What is left; and past the end of what was compressed there may be more.
-	if _, err := io.CopyBuffer(onlyWriter{io.Discard}, r, make([]byte, stepBytes)); err != nil {
+	if err != nil {
+		if ctx.Err() == nil {
+			err = b.damaged(err)
+		}
 		return Blob{}, err
 	}
 	got := sumOf(sum.sum)
@@ -98,13 +101,20 @@ func (b *storedBlob) check(ctx context.Context, d DiffID, inside bool, grown fun
 	return blob, nil
 }
 
-func checkInside(r io.Reader, z Compression, d DiffID) error {
-	plain, err := unpack(r, z)
+// copyInside copies a blob, and checks on the way that what is inside is d.
+func copyInside(w io.Writer, r io.Reader, z Compression, d DiffID) error {
+	copied := io.TeeReader(r, w)
+	plain, err := unpack(bufio.NewReaderSize(copied, stepBytes), z)
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(onlyWriter{io.Discard}, verify(plain, Digest(d), -1), make([]byte, stepBytes))
-	return errors.Join(err, plain.Close())
+	buf := make([]byte, stepBytes)
+	_, err = io.CopyBuffer(onlyWriter{io.Discard}, verify(plain, Digest(d), -1), buf)
+	if err = errors.Join(err, plain.Close()); err != nil {
+		return err
+	}
+	_, err = io.CopyBuffer(onlyWriter{io.Discard}, copied, buf) // past the end of what was compressed there may be more
+	return err
 }
 
 // damaged takes a bad file out of the cache.
