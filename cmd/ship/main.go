@@ -33,6 +33,8 @@ type CLI struct {
 	Prune    PruneCmd    `cmd:"" help:"Remove old containers and images beyond retain."`
 	Audit    AuditCmd    `cmd:"" help:"Show who did what on the hosts."`
 	Proxy    ProxyCmd    `cmd:"" help:"Look after the proxy on the hosts."`
+	Bundle   BundleCmd   `cmd:"" help:"Carry images on a stick to sites without any line."`
+	HostsCmd HostsCmd    `cmd:"" name:"hosts" help:"See what hosts hold."` // Hosts is the flag -H
 	Doctor   DoctorCmd   `cmd:"" help:"Check this machine and the hosts for what a deploy needs."`
 	Config   ConfigCmd   `cmd:"" help:"Print the configuration as ship understands it."`
 	Version  VersionCmd  `cmd:"" help:"Print the version."`

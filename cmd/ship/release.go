@@ -20,6 +20,9 @@ import (
 
 // openSource opens an image source. The closer frees the source and what it is read through.
 func (d *deps) openSource(ctx context.Context, s string) (layers.Source, layers.Ref, func(), error) {
+	if path, ok := strings.CutPrefix(s, transportBundle+":"); ok {
+		return d.bundleSource(path)
+	}
 	ref, err := layers.ParseRef(s)
 	if err != nil {
 		return nil, ref, nil, &usageError{err, "sources are docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF] and oci:DIR[:REF]"}
