@@ -12,20 +12,16 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// dialled is an address that answered, or did not.
-type dialled struct {
-	conn net.Conn
-	err  error
+// attempt is news of one address: a TCP connection is there, or the login has ended.
+type attempt struct {
+	connected bool
+	conn      *conn
+	err       error
 }
 
-// loggedIn is how a login on one of them ended.
-type loggedIn struct {
-	conn *conn
-	err  error
-}
-
-// dial connects to all addresses at once and logs in on the first that turns out to be the host. Logins come one after
-// another as long as they get on: sshd drops those beyond MaxStartups and punishes those that break off.
+// dial logs in by the first address that turns out to be the host. The next one is tried when one fails, or keeps us
+// waiting: not all at once, for sshd drops connections that are not logged in beyond MaxStartups, of all peers together,
+// and a host's addresses lead to the same sshd.
 func dial(ctx context.Context, p PeerSpec, command string) (*conn, error) {
 	config, err := p.config()
 	if err != nil {
@@ -37,86 +33,75 @@ func dial(ctx context.Context, p PeerSpec, command string) (*conn, error) {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	d := dialling{waiting: len(addrs), dials: make(chan dialled, len(addrs)), logins: make(chan loggedIn, len(addrs))}
-	for _, a := range addrs {
-		go func() {
-			c, err := connect(ctx, a)
-			d.dials <- dialled{c, err} // it has room
-		}()
-	}
-	won, err := d.run(ctx, func(c net.Conn) {
+	d := dialling{addrs: addrs, news: make(chan attempt, 2*len(addrs))}
+	won, err := d.run(ctx, func(a netip.AddrPort) {
+		c, err := connect(ctx, a)
+		if err != nil {
+			d.news <- attempt{err: err} // it has room
+			return
+		}
+		d.news <- attempt{connected: true} // it has room
 		s, err := login(ctx, c, config, command)
-		d.logins <- loggedIn{s, err} // it has room
+		d.news <- attempt{conn: s, err: err} // it has room
 	})
 	cancel()
 	d.drain()
 	return won, err
 }
 
-// dialling is a race for one host. Each goroutine of it sends one value to a channel that has room for it.
+// dialling is a race for one host.
 type dialling struct {
-	dials  chan dialled
-	logins chan loggedIn
-
-	waiting int // for values in dials
-	running int // logins under way
-	queue   []net.Conn
-	errs    []error
+	addrs   []netip.AddrPort // not tried yet
+	news    chan attempt     // with room for all
+	running int
 }
 
 // run returns the first login, or why there is none.
-func (d *dialling) run(ctx context.Context, login func(net.Conn)) (*conn, error) {
-	next := time.NewTimer(stagger)
+func (d *dialling) run(ctx context.Context, try func(netip.AddrPort)) (*conn, error) {
+	var failed error
+	next := time.NewTimer(0)
 	defer next.Stop()
-	for d.waiting+d.running+len(d.queue) > 0 {
-		if d.running == 0 && len(d.queue) > 0 {
-			d.start(login)
-			next.Reset(stagger)
-		}
+	for d.running+len(d.addrs) > 0 {
 		select {
-		case c := <-d.dials:
-			if d.waiting--; c.err != nil {
-				d.errs = append(d.errs, c.err)
-			} else {
-				d.queue = append(d.queue, c.conn)
-			}
-		case l := <-d.logins:
-			if d.running--; l.err == nil {
-				return l.conn, nil
-			}
-			d.errs = append(d.errs, l.err)
 		case <-next.C:
-			if len(d.queue) > 0 {
-				d.start(login)
+			if len(d.addrs) > 0 {
+				a := d.addrs[0]
+				d.addrs = d.addrs[1:]
+				d.running++
+				go try(a)
+				next.Reset(connectStagger)
 			}
-			next.Reset(stagger)
+		case n := <-d.news:
+			switch {
+			case n.connected:
+				next.Reset(loginStagger)
+				continue
+			case n.err == nil:
+				d.running--
+				return n.conn, nil
+			case failed == nil:
+				failed = n.err
+			default:
+				failed = fmt.Errorf("%w; %w", failed, n.err)
+			}
+			d.running--
+			next.Reset(0)
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
-	return nil, errors.Join(d.errs...)
+	return nil, failed
 }
 
-func (d *dialling) start(login func(net.Conn)) {
-	c := d.queue[0]
-	d.queue = d.queue[1:]
-	d.running++
-	go login(c)
-}
-
-// drain waits for all goroutines, whose context has ended, and closes what they opened.
+// drain waits for all attempts, whose context has ended, and closes what they opened.
 func (d *dialling) drain() {
-	for _, c := range d.queue {
-		_ = c.Close() // nothing was said over it
-	}
-	for ; d.waiting > 0; d.waiting-- {
-		if c := <-d.dials; c.err == nil {
-			_ = c.conn.Close() // nothing was said over it
+	for d.running > 0 {
+		n := <-d.news
+		if n.connected {
+			continue
 		}
-	}
-	for ; d.running > 0; d.running-- {
-		if l := <-d.logins; l.err == nil {
-			_ = l.conn.Close() // another one won
+		if d.running--; n.err == nil {
+			_ = n.conn.Close() // another one won
 		}
 	}
 }

@@ -103,7 +103,8 @@ func JoinCommand(path, dir, run, role, name string) string {
 // PlaceCommand is the forced command that receives the helper where Look said that it belongs. What is received is
 // checked against b, not against anything that the peer says.
 func PlaceCommand(f Found, b Binary) string {
-	return "exec " + quote(append([]string{"sh", "-c", head + receiveScript, "sh"}, receiveArgs(f.Path, b)...)...)
+	script := strings.ReplaceAll(strings.TrimSpace(head+receiveScript), "\n", "; ") // a grant is one line
+	return "exec " + quote(append([]string{"sh", "-c", script, "sh"}, receiveArgs(f.Path, b)...)...)
 }
 
 // Either is the forced command that runs one of two, by the one word that the peer may choose: "join" or "place".

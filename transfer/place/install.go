@@ -43,7 +43,7 @@ func receiveArgs(to string, b Binary) []string {
 }
 
 // receiveScript: path, SHA-256, size, word of the helper. The file comes as gzip on standard input; more than its size
-// is never written, whatever comes.
+// is never written, whatever comes. Each line is a command of its own, see PlaceCommand.
 const receiveScript = `p=$1 hash=$2 size=$3 word=$4 t=${1%/*}/.part-$$-$(date +%s)
 trap 'rm -f "$t"' EXIT
 trap 'exit 1' HUP INT TERM

@@ -25,10 +25,11 @@ type PeerSpec struct {
 
 // Times that a peer may take.
 const (
-	connectPatience = time.Second     // for TCP: neighbours are near
-	loginPatience   = 5 * time.Second // for SSH, from the first byte to a running command
-	stagger         = time.Second     // before another address is tried beside a login that is under way
-	quiet           = 15 * time.Second
+	connectPatience = time.Second            // for TCP: neighbours are near
+	loginPatience   = 5 * time.Second        // for SSH, from the first byte to a running command
+	connectStagger  = 100 * time.Millisecond // before another address is tried, beside one that does not answer
+	loginStagger    = time.Second            // before another address is tried, beside one that answered
+	quiet           = 15 * time.Second       // without a sign of life while there is something to acknowledge
 )
 
 // DialPeer logs in to a host and starts the command "join" there, which the host replaces by the forced command of the

@@ -36,7 +36,7 @@ const mark = "ship-place "
 const checked = "ship-helper runs"
 
 // head begins every script. Its answers are on standard output and its status is 0 whatever comes out, so that an error
-// of Script is an error of the connection.
+// of Script is an error of the connection. Each line is a command of its own, see PlaceCommand.
 const head = `umask 077
 LC_ALL=C PATH=$PATH:/usr/local/bin:/usr/bin:/bin
 export LC_ALL PATH

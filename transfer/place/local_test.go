@@ -11,15 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"ship/internal/shiptest/lab"
-	"ship/internal/shiptest/leak"
 )
-
-func TestMain(m *testing.M) {
-	lab.Init()
-	os.Exit(leak.Main(m))
-}
 
 // local is a Shell on this machine, with a home of its own.
 type local struct {
