@@ -160,6 +160,8 @@ func TestEngines(t *testing.T) {
 			t.Run("built", func(t *testing.T) { testBuilt(t, e) })
 			t.Run("every kind of file", func(t *testing.T) { testKinds(t, e, z) })
 			t.Run("as a source", func(t *testing.T) { testSource(t, e, z) })
+			t.Run("as a source far away", func(t *testing.T) { testFar(t, e, z) })
+			t.Run("plain layers", func(t *testing.T) { testPlainLayers(t, h, e, z) })
 			if info.ContainerdStore {
 				t.Run("platforms", func(t *testing.T) { testPlatforms(t, e, z) })
 			} else {

@@ -38,12 +38,8 @@ func openOverlay(store EngineStore, id Digest) (*overlayImage, error) {
 		return nil, fmt.Errorf("graph driver %q", store.Driver)
 	}
 	meta := filepath.Join(store.RootDir, "image", store.Driver)
-	f, err := os.Open(filepath.Join(meta, "imagedb", "content", "sha256", id.Hex()))
+	config, err := readOverlayConfig(meta, id)
 	if err != nil {
-		return nil, err
-	}
-	config, err := readMetadata(f, "config", id)
-	if err = errors.Join(err, f.Close()); err != nil {
 		return nil, err
 	}
 	c, err := parseConfig(config)
@@ -60,6 +56,16 @@ func openOverlay(store EngineStore, id Digest) (*overlayImage, error) {
 		o.layers = append(o.layers, l)
 	}
 	return o, nil
+}
+
+// readOverlayConfig reads an image's config; meta is the folder of the driver's records.
+func readOverlayConfig(meta string, id Digest) ([]byte, error) {
+	f, err := os.Open(filepath.Join(meta, "imagedb", "content", "sha256", id.Hex()))
+	if err != nil {
+		return nil, err
+	}
+	config, err := readMetadata(f, "config", id)
+	return config, errors.Join(err, f.Close())
 }
 
 func findOverlayLayer(root, db string, d DiffID) (overlayLayer, error) {
