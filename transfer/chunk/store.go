@@ -55,7 +55,7 @@ func Open(dir string, quota int64) (*Store, error) {
 		err = s.sweep(quota)
 	}
 	if err != nil {
-		root.Close()
+		_ = root.Close() // nothing was written through it
 		return nil, fmt.Errorf("open chunk store: %w", err)
 	}
 	return s, nil
