@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ship/internal/shiptest/images"
@@ -98,6 +99,7 @@ func TestCourier(t *testing.T) {
 			t.Errorf("%s: run the image: %s %v", h, out, err)
 		}
 	}
+	wants(t, mustShip(t, 1, "push", "bundle:"+stick, "h3").stderr, "h3: read", "the bundle lacks layer", "hint", "ship hosts inventory")
 	if out, _ := world.lab.Host("h3").Exec(t.Context(), "docker images -q courier"); out != "" {
 		t.Errorf("h3 has %q", out)
 	}
@@ -251,8 +253,8 @@ func TestBadBundles(t *testing.T) {
 	}
 }
 
-// TestExportCancelled leaves no file, whole or half.
-func TestExportCancelled(t *testing.T) {
+// TestBigBundle: nothing is held in memory, and an export that is cancelled leaves no file, whole or half.
+func TestBigBundle(t *testing.T) {
 	archive := bigArchive(t, 400<<20)
 	dir := t.TempDir()
 	o := stopAt(t, "read", "", interrupt, "bundle", "export", "docker-archive:"+archive, "-o", filepath.Join(dir, "x.bundle"))
@@ -262,5 +264,16 @@ func TestExportCancelled(t *testing.T) {
 	list, err := os.ReadDir(dir)
 	if err != nil || len(list) > 0 {
 		t.Errorf("left: %v %v", list, err)
+	}
+	for _, args := range [][]string{{"export", "docker-archive:" + archive, "-o", dir}, {"import", "--verify", filepath.Join(dir, "big_v1.bundle")}} {
+		cmd := command(t, append([]string{"bundle"}, args...)...)
+		if o := finish(t, cmd); o.code != 0 {
+			t.Fatal(o)
+		}
+		if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); !ok || usage.Maxrss > 150<<10 { // in KiB
+			t.Errorf("%s: resident set %+v", args[0], usage)
+		} else {
+			t.Logf("%s: %d MB resident", args[0], usage.Maxrss>>10)
+		}
 	}
 }

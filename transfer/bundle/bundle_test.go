@@ -135,6 +135,34 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// TestLayerTwice: a layer that comes twice in an image, and is lacking once, is there for both.
+func TestLayerTwice(t *testing.T) {
+	a, b := layer{"a", 5000}, layer{"b", 6000}
+	base := seedImage(t, amd64, "base:v1", a)
+	img := seedImage(t, amd64, "shop:v1", a, b, a)
+	f, err := openBytes(written(t, bundled(t, source{img}, inventory(graphHost("h1", amd64, true, base)))), 0)
+	must(t, err)
+	defer f.Close()
+	must(t, f.Verify(t.Context(), nil))
+	if got, err := f.Image(t.Context(), amd64); err != nil || f.Header.Partial() || len(f.Header.Entries) < 3 {
+		t.Errorf("%v %+v", err, f.Header)
+	} else if !bytes.Equal(layerBytes(t, got, 0), layerBytes(t, got, 2)) {
+		t.Error("the same layer differs")
+	}
+}
+
+// TestTarHeader: one block is enough for any size, and tar reads it.
+func TestTarHeader(t *testing.T) {
+	for _, size := range []int64{0, 1, maxUSTAR - 1, maxUSTAR, maxSize} {
+		b, err := tarHeader(blobName(layers.DigestOf(nil)), size)
+		must(t, err)
+		h, err := tar.NewReader(bytes.NewReader(b)).Next()
+		if err != nil || len(b) != block || h.Size != size || h.Name != blobName(layers.DigestOf(nil)) {
+			t.Errorf("%d bytes: %v %+v in %d", size, err, h, len(b))
+		}
+	}
+}
+
 func TestSplitAndJoin(t *testing.T) {
 	img := seedImage(t, amd64, "shop:v1", layer{"b", 3 << 20})
 	b := bundled(t, source{img}, nil)

@@ -21,7 +21,7 @@ func (e *DamageError) Error() string {
 
 // Hint says what to do about it.
 func (e *DamageError) Hint() string {
-	return "copy the bundle once more and look at the stick; nothing was loaded"
+	return "copy the bundle once more, and look at the stick; nothing damaged was loaded"
 }
 
 // TruncatedError: the end of a bundle is missing.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"reflect"
 	"testing"
+
+	"ship/layers"
 )
 
 // FuzzHeader: what is read is written the same, and names nothing that is not there.
@@ -78,6 +80,55 @@ func FuzzOpen(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzHostile reads bundles whose checksums fit, whatever their header says and whatever follows it: all that somebody
+// who means harm can bring. No blob of theirs may come out that is not what the image's config names.
+func FuzzHostile(f *testing.F) {
+	img := seedImage(f, amd64, "shop:v1", layer{"a", 10}, layer{"b", 20})
+	for _, inv := range []*Inventory{nil, inventory(containerdHost("h1", amd64, img, 0))} {
+		b := bundled(f, source{img}, inv)
+		f.Add(b.header, written(f, b)[b.layout.places[0].end():b.layout.sums])
+	}
+	f.Fuzz(func(t *testing.T, header, body []byte) {
+		raw := consistent(t, header, body)
+		b, err := openBytes(raw, 0)
+		if err != nil {
+			return
+		}
+		whole := b.Verify(t.Context(), nil) == nil
+		for _, p := range b.Platforms() {
+			img, err := b.Image(t.Context(), p)
+			if err != nil {
+				continue
+			}
+			for i, l := range img.Layers {
+				r, err := img.Open(t.Context(), i)
+				if err != nil {
+					continue
+				}
+				got, err := io.ReadAll(r)
+				if err == nil && layers.DigestOf(got) != l.Blob.Digest || err != nil && whole {
+					t.Errorf("layer %d: verified %t, %v", i, whole, err)
+				}
+				_ = r.Close()
+			}
+		}
+	})
+}
+
+// consistent puts checksums and an end record behind a header and whatever follows it.
+func consistent(t testing.TB, header, body []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	s := newSummer(&out)
+	must(t, writeEntry(s, headerName, int64(len(header)), bytes.NewReader(header)))
+	_, err := s.Write(body)
+	must(t, err)
+	covered, all := s.n, s.finish()
+	end, err := tail(newEnd(covered, header, all), all)
+	must(t, err)
+	return append(out.Bytes(), end...)
 }
 
 // FuzzInventory: what is read is written the same.
