@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -35,14 +38,8 @@ func dial(ctx context.Context, p PeerSpec, command string) (*conn, error) {
 	defer cancel()
 	d := dialling{addrs: addrs, news: make(chan attempt, 2*len(addrs))}
 	won, err := d.run(ctx, func(a netip.AddrPort) {
-		c, err := connect(ctx, a)
-		if err != nil {
-			d.news <- attempt{err: err} // it has room
-			return
-		}
-		d.news <- attempt{connected: true} // it has room
-		s, err := login(ctx, c, config, command)
-		d.news <- attempt{conn: s, err: err} // it has room
+		s, err := try(ctx, a, config, command, func() { d.news <- attempt{connected: true} }) // it has room
+		d.news <- attempt{conn: s, err: err}                                                  // it has room
 	})
 	cancel()
 	d.drain()
@@ -57,7 +54,7 @@ type dialling struct {
 }
 
 // run returns the first login, or why there is none.
-func (d *dialling) run(ctx context.Context, try func(netip.AddrPort)) (*conn, error) {
+func (d *dialling) run(ctx context.Context, begin func(netip.AddrPort)) (*conn, error) {
 	var failed error
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -68,7 +65,7 @@ func (d *dialling) run(ctx context.Context, try func(netip.AddrPort)) (*conn, er
 				a := d.addrs[0]
 				d.addrs = d.addrs[1:]
 				d.running++
-				go try(a)
+				go begin(a)
 				next.Reset(connectStagger)
 			}
 		case n := <-d.news:
@@ -119,6 +116,29 @@ func others(addrs []netip.AddrPort, own []netip.Addr) []netip.AddrPort {
 		return addrs
 	}
 	return out
+}
+
+// try logs in by one address, and tells when TCP is there. It comes back where sshd hangs up without a word, as it does
+// by chance when many log in at once.
+func try(ctx context.Context, a netip.AddrPort, config *ssh.ClientConfig, command string, connected func()) (*conn, error) {
+	for n := 1; ; n++ {
+		c, err := connect(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		if n == 1 {
+			connected()
+		}
+		s, err := login(ctx, c, config, command)
+		if err == nil || n == maxTries || !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+			return s, err
+		}
+		select {
+		case <-time.After(time.Duration(n)*pause + rand.N(pause)):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 func connect(ctx context.Context, a netip.AddrPort) (net.Conn, error) {

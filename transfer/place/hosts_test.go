@@ -58,6 +58,9 @@ GatewayPorts no
 PermitUserRC no
 `
 
+// reload ends a script that changed sshd_config; sshd writes the file when it listens again.
+const reload = "; p=$(cat /run/sshd.pid); rm /run/sshd.pid; kill -HUP $p; until [ -s /run/sshd.pid ]; do sleep 0.02; done"
+
 // host returns a host whose sshd is hardened: h1 has OpenSSH 9.2, h2 10.0 and its clock shows the time of Tokyo.
 func host(t testing.TB, name string) *lab.Host {
 	t.Helper()
@@ -68,7 +71,7 @@ func host(t testing.TB, name string) *lab.Host {
 			return
 		}
 		for _, h := range theLab.Hosts {
-			_, err := h.Exec(ctx, "printf '%s' '"+hardened+"' >>/etc/ssh/sshd_config && kill -HUP $(cat /run/sshd.pid)")
+			_, err := h.Exec(ctx, "printf '%s' '"+hardened+"' >>/etc/ssh/sshd_config"+reload)
 			labErr = errors.Join(labErr, err)
 		}
 		_, err := theLab.Host("h2").Exec(ctx, "ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime && date +%z | grep -q 0900")
@@ -86,17 +89,10 @@ func (r remote) Script(ctx context.Context, text string, args []string, stdin io
 	return res.Stdout, err
 }
 
-// login is a Shell as a user of a host. What the test puts into the user's folders goes after it.
+// loginAs is a Shell as a user of a host. What the test puts into the user's folders goes after it.
 func loginAs(t testing.TB, h *lab.Host, user string) Shell {
 	t.Helper()
-	var c *sshx.Client
-	var err error
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(50 * time.Millisecond) { // sshd may be reading its configuration
-		c, err = sshx.Dial(t.Context(), user+"@"+h.Name, sshx.Options{ConfigFile: theLab.SSHConfig()})
-		if err == nil || time.Now().After(end) {
-			break
-		}
-	}
+	c, err := sshx.Dial(t.Context(), user+"@"+h.Name, sshx.Options{ConfigFile: theLab.SSHConfig()})
 	must(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	t.Cleanup(func() { shell(t, h, "rm -rf ~"+user+"/.cache /var/tmp/ship-* /dev/shm/ship-*") })

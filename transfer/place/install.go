@@ -39,12 +39,12 @@ func Install(ctx context.Context, sh Shell, f Found, b Binary) (Found, error) {
 }
 
 func receiveArgs(to string, b Binary) []string {
-	return []string{to, b.SHA256, strconv.FormatInt(b.Size, 10), checked}
+	return []string{to, b.SHA256, strconv.FormatInt(b.Size, 10), Checked}
 }
 
 // receiveScript: path, SHA-256, size, word of the helper. The file comes as gzip on standard input; more than its size
-// is never written, whatever comes. Each line is a command of its own, see PlaceCommand.
-const receiveScript = `p=$1 hash=$2 size=$3 word=$4 t=${1%/*}/.part-$$-$(date +%s)
+// is never written, whatever comes. What the file is called while it is tested begins like its name. Each line is a command of its own, see PlaceCommand.
+const receiveScript = `p=$1 hash=$2 size=$3 word=$4 t=$1.part-$$-$(date +%s)
 trap 'rm -f "$t"' EXIT
 trap 'exit 1' HUP INT TERM
 said=$({ gzip -dc | head -c $((size+1)) >"$t"; } 2>&1)

@@ -99,9 +99,9 @@ func TestFullDisk(t *testing.T) {
 // A login that runs no commands, or only one of its own.
 func TestRestrictedLogin(t *testing.T) {
 	h := host(t, "h1")
-	shell(t, h, "printf 'Match User nobody2\\nForceCommand echo only sftp here\\n' >>/etc/ssh/sshd_config && kill -HUP $(cat /run/sshd.pid)")
+	shell(t, h, "printf 'Match User nobody2\\nForceCommand echo only sftp here\\n' >>/etc/ssh/sshd_config"+reload)
 	t.Cleanup(func() {
-		shell(t, h, "sed -i '/^Match User nobody2/,$d' /etc/ssh/sshd_config && kill -HUP $(cat /run/sshd.pid)")
+		shell(t, h, "sed -i '/^Match User nobody2/,$d' /etc/ssh/sshd_config"+reload)
 	})
 	_, err := Look(t.Context(), loginAs(t, h, "nobody2"), hashes(helper(t, "")))
 	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "only sftp here") {

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -28,7 +29,7 @@ func program(t testing.TB, script string) Binary {
 
 // helper is a program that passes for the helper.
 func helper(t testing.TB, more string) Binary {
-	return program(t, `[ "$1" != check ] || { echo `+checked+`; exit; }`+"\n"+more)
+	return program(t, `[ "$1" != check ] || { echo `+Checked+`; exit; }`+"\n"+more)
 }
 
 func zipped(t testing.TB, b []byte) []byte {
@@ -102,7 +103,7 @@ func TestLookMendsAndForgets(t *testing.T) {
 		dir := filepath.Dir(f.Path)
 		write(t, f.Path, "#!/bin/sh\necho damaged\n", 0o700)
 		old := time.Now().Add(-32 * 24 * time.Hour)
-		for _, name := range []string{Prefix + "old", Prefix + "new", ".part-old", ".part-new", "other-old", "run-old/sock", "run-new/sock"} {
+		for _, name := range []string{Prefix + "old", Prefix + "new", Prefix + "x.part-old", Prefix + "x.part-new", ".try-old", "other-old", "run-old/sock", "run-new/sock"} {
 			path := filepath.Join(dir, name)
 			write(t, path, "", 0o700)
 			if strings.Contains(name, "old") {
@@ -117,7 +118,7 @@ func TestLookMendsAndForgets(t *testing.T) {
 			t.Error("a damaged file passes for the helper")
 		}
 		must(t, os.RemoveAll(f.Dir))
-		if got, want := names(t, dir), ".part-new other-old run-new "+Prefix+"new"; got != want {
+		if got, want := names(t, dir), "other-old run-new "+Prefix+"new "+Prefix+"x.part-new"; got != want {
 			t.Errorf("left: %s\nwant: %s", got, want)
 		}
 	})
@@ -132,7 +133,11 @@ func TestLongHome(t *testing.T) {
 		if len(f.Dir) > 90 {
 			t.Errorf("a socket in %s has too long a path", f.Dir)
 		}
-		must(t, os.Remove(f.Dir))
+		must(t, Forget(t.Context(), sh, f))
+		must(t, Forget(t.Context(), sh, f))
+		if _, err := os.Stat(f.Dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %v", f.Dir, err)
+		}
 	})
 }
 

@@ -31,7 +31,7 @@ type Found struct {
 //
 // The error wraps ErrArchitecture (Arch is set), ErrNoexec or ErrForbidden where the host cannot have the helper.
 func Look(ctx context.Context, sh Shell, hashes map[string]string) (Found, error) {
-	args := []string{newName(), checked, Prefix}
+	args := []string{newName(), Checked, Prefix}
 	for _, arch := range slices.Sorted(maps.Keys(hashes)) {
 		if !isHash(hashes[arch]) {
 			return Found{}, fmt.Errorf("look for the helper: %q is no SHA-256", hashes[arch])
@@ -52,6 +52,18 @@ func Look(ctx context.Context, sh Shell, hashes map[string]string) (Found, error
 	}
 	return f, nil
 }
+
+// Forget removes the run folder of a helper that is not to run after all.
+func Forget(ctx context.Context, sh Shell, f Found) error {
+	if _, err := ask(ctx, sh, forgetScript, []string{f.Dir}, nil); err != nil {
+		return fmt.Errorf("remove %s: %w", f.Dir, err)
+	}
+	return nil
+}
+
+const forgetScript = `rmdir "$1" 2>/dev/null || [ ! -e "$1" ] || fail failed "it is in use"
+answer done
+`
 
 func isHash(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""
@@ -117,7 +129,7 @@ if [ -f "$p" ] && [ ! -L "$p" ] && [ -O "$p" ]; then
 	fi
 fi
 find "$d" -maxdepth 1 -type f -name "$prefix*" -mtime +30 ! -path "$p" -exec rm -f {} \; 2>/dev/null
-find "$d" -maxdepth 1 -type f -name '.*-*' -mtime +1 -exec rm -f {} \; 2>/dev/null
+find "$d" -maxdepth 1 -type f \( -name "$prefix*.part-*" -o -name '.try-*' \) -mtime +1 -exec rm -f {} \; 2>/dev/null
 find "$d" -maxdepth 1 -type d -name 'run-*' -mtime +1 -exec rm -rf {} \; 2>/dev/null
 dir=$d/run-$run
 [ ${#dir} -le 90 ] || dir=/tmp/ship-run-$run

@@ -29,7 +29,9 @@ const (
 	loginPatience   = 5 * time.Second        // for SSH, from the first byte to a running command
 	connectStagger  = 100 * time.Millisecond // before another address is tried, beside one that does not answer
 	loginStagger    = time.Second            // before another address is tried, beside one that answered
-	quiet           = 15 * time.Second       // without a sign of life while there is something to acknowledge
+	pause           = 300 * time.Millisecond // before an sshd that hung up is tried again, and up to twice that
+	maxTries        = 3
+	quiet           = 15 * time.Second // without a sign of life while there is something to acknowledge
 )
 
 // DialPeer logs in to a host and starts the command "join" there, which the host replaces by the forced command of the

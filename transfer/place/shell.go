@@ -32,8 +32,8 @@ var (
 // mark begins each line of an answer, since login shells print too. After it stand a key and a value.
 const mark = "ship-place "
 
-// checked is what the helper prints when it is called with the argument "check".
-const checked = "ship-helper runs"
+// Checked is the line that the helper prints when it is called with the one argument "check".
+const Checked = "ship-helper runs"
 
 // head begins every script. Its answers are on standard output and its status is 0 whatever comes out, so that an error
 // of Script is an error of the connection. Each line is a command of its own, see PlaceCommand.
