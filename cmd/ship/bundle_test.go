@@ -221,21 +221,23 @@ func TestBadBundles(t *testing.T) {
 		args  []string
 		parts []string
 	}{
-		"no bundle":          {80, []string{"import", text, "h1"}, []string{"not a bundle"}},
-		"no file":            {80, []string{"import", filepath.Join(dir, "none"), "h1"}, []string{"none"}},
-		"damaged":            {82, []string{"import", damaged, "h1"}, []string{"damaged.bundle", "damaged between bytes", "layer 1 of 3", "hint"}},
-		"cut":                {82, []string{"import", cut, "h1"}, []string{"cut.bundle", "cut short", "layer 1 of 3", "hint"}},
-		"verify to hosts":    {80, []string{"import", "--verify", good, "h1"}, []string{"--verify"}},
-		"only verify":        {82, []string{"import", "--verify", cut}, []string{"cut short"}},
-		"no inventory":       {80, []string{"export", v1, "--for", filepath.Join(dir, "none")}, []string{"none", "ship hosts inventory"}},
-		"foreign inventory":  {80, []string{"export", v1, "--for", text}, []string{"not an inventory"}},
-		"foreign platform":   {82, []string{"export", v1, "--for", foreign}, []string{"pi", "riscv64"}},
-		"no size":            {80, []string{"export", v1, "--split", "4 barrels"}, []string{"4 barrels"}},
-		"tiny parts":         {80, []string{"export", v1, "--split", "4kB"}, []string{"parts"}},
-		"old parts":          {80, []string{"export", v1, "-o", strings.TrimSuffix(full, ".003"), "--split", "20MB"}, []string{"full.003"}},
-		"no folder":          {80, []string{"export", v1, "-o", filepath.Join(dir, "none", "x")}, []string{"none"}},
-		"inventory of whom":  {80, []string{"hosts", "inventory"}, []string{"ship.yaml"}},
-		"inventory, no host": {101, []string{"hosts", "inventory", "h1", "nowhere.invalid", "-o", filepath.Join(dir, "none.json")}, []string{"nowhere.invalid"}},
+		"no bundle":             {80, []string{"import", text, "h1"}, []string{"not a bundle"}},
+		"no file":               {80, []string{"import", filepath.Join(dir, "none"), "h1"}, []string{"none"}},
+		"damaged":               {82, []string{"import", damaged, "h1"}, []string{"damaged.bundle", "damaged between bytes", "layer 1 of 3", "hint"}},
+		"cut":                   {82, []string{"import", cut, "h1"}, []string{"cut.bundle", "cut short", "layer 1 of 3", "hint"}},
+		"verify to hosts":       {80, []string{"import", "--verify", good, "h1"}, []string{"--verify"}},
+		"only verify":           {82, []string{"import", "--verify", cut}, []string{"cut short"}},
+		"no inventory":          {80, []string{"export", v1, "--for", filepath.Join(dir, "none")}, []string{"none", "ship hosts inventory"}},
+		"foreign inventory":     {80, []string{"export", v1, "--for", text}, []string{"not an inventory"}},
+		"foreign platform":      {82, []string{"export", v1, "--for", foreign}, []string{"pi", "riscv64"}},
+		"no size":               {80, []string{"export", v1, "--split", "4 barrels"}, []string{"4 barrels"}},
+		"tiny parts":            {80, []string{"export", v1, "--split", "4kB"}, []string{"parts"}},
+		"old parts":             {80, []string{"export", v1, "-o", strings.TrimSuffix(full, ".003"), "--split", "20MB"}, []string{"full.003"}},
+		"no folder":             {80, []string{"export", v1, "-o", filepath.Join(dir, "none", "x")}, []string{"none"}},
+		"onto a device":         {80, []string{"export", v1, "-o", "/dev/null"}, []string{"/dev/null", "regular"}},
+		"inventory to a device": {80, []string{"hosts", "inventory", "h1", "-o", "/dev/null"}, []string{"/dev/null", "regular"}},
+		"inventory of whom":     {80, []string{"hosts", "inventory"}, []string{"ship.yaml"}},
+		"inventory, no host":    {101, []string{"hosts", "inventory", "h1", "nowhere.invalid", "-o", filepath.Join(dir, "none.json")}, []string{"nowhere.invalid"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if tc.args[0] != "hosts" {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -139,9 +140,9 @@ func roomFor(path string, size int64) error {
 
 // writeError explains what sticks do not like.
 func writeError(err error) error {
-	var split *bundle.SplitError
+	var place *bundle.PlaceError
 	switch {
-	case errors.As(err, &split):
+	case errors.As(err, &place), errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
 		return &usageError{err, ""}
 	case errors.Is(err, syscall.EFBIG):
 		return &orchestrate.RefusedError{Cause: err.Error(), Help: "the file system takes no file of that size: --split 4GB"}

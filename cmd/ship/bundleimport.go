@@ -146,11 +146,10 @@ func lacking(ctx context.Context, f *bundle.File, h transfer.Host) string {
 	if err != nil {
 		return ""
 	}
-	at := f.Header.Inventory.Format("2006-01-02 15:04")
 	img, err := f.Image(ctx, layers.Platform{OS: info.OS, Arch: info.Arch})
 	var none *layers.PlatformError
 	if errors.As(err, &none) {
-		return fmt.Sprintf("the bundle has %v: the inventory of %s had no such host", err, at)
+		return fmt.Sprintf("the bundle has %v: the inventory of %s had no such host", err, f.Header.Taken())
 	}
 	if err != nil {
 		return ""
@@ -167,5 +166,6 @@ func lacking(ctx context.Context, f *bundle.File, h transfer.Host) string {
 	for i, l := range left {
 		names[i] = fmt.Sprintf("layer %d of %d (%s)", l.Number, l.Of, l.Layer.Short())
 	}
-	return fmt.Sprintf("it lacks %s, and so does the bundle: by the inventory of %s every %s host held that", strings.Join(names, ", "), at, left[0].Platform)
+	return fmt.Sprintf("it lacks %s, and so does the bundle: by the inventory of %s every %s host held that",
+		strings.Join(names, ", "), f.Header.Taken(), left[0].Platform)
 }

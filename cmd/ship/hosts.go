@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -60,21 +58,26 @@ func (c *InventoryCmd) Run(ctx context.Context, d *deps) error {
 		res.Hosts = append(res.Hosts, r)
 		rows = append(rows, []string{r.Host, r.Platform, r.Engine, r.Store, fmt.Sprint(r.Layers)})
 	}
+	if c.Output == "" {
+		return d.printInventory(inv, res)
+	}
+	if err := inv.WriteFile(c.Output); err != nil {
+		return writeError(fmt.Errorf("write inventory: %w", err))
+	}
+	d.result(res)
+	d.table(rows)
+	return nil
+}
+
+// printInventory writes the document to standard output, or makes it part of the result.
+func (d *deps) printInventory(inv bundle.Inventory, res inventoryResult) error {
+	res.Inventory = &inv
+	d.result(res)
 	var doc bytes.Buffer
 	if err := inv.Write(&doc); err != nil {
 		return err
 	}
-	if c.Output == "" {
-		res.Inventory = &inv
-		d.result(res)
-		d.printf("%s", doc.Bytes())
-		return nil
-	}
-	if err := writeWhole(c.Output, doc.Bytes()); err != nil {
-		return fmt.Errorf("write inventory: %w", err)
-	}
-	d.result(res)
-	d.table(rows)
+	d.printf("%s", doc.Bytes())
 	return nil
 }
 
@@ -88,22 +91,6 @@ func (d *deps) connectNamed(ctx context.Context, names []string) (*fleet, error)
 		return nil, err
 	}
 	return d.connectTarget(ctx, t)
-}
-
-// writeWhole writes a file that is there whole or not at all.
-func writeWhole(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name()) // nothing of it is of use
-	}
-	return err
 }
 
 // askedAtOnce bounds how many hosts answer at a time: each answer may be megabytes.

@@ -61,15 +61,15 @@ type LeftOutError struct {
 	Number    int // from the bottom, from 1
 	Of        int // layers of the image
 	Platform  Platform
-	Inventory time.Time // when it was taken; zero = not known
+	Inventory time.Time // when it was taken
 }
 
+// timeText is a time for people who may be far from each other.
+func timeText(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
 func (e *LeftOutError) Error() string {
-	at := ""
-	if !e.Inventory.IsZero() {
-		at = " of " + e.Inventory.Format("2006-01-02 15:04")
-	}
-	return fmt.Sprintf("the bundle lacks layer %d of %d (%s): by the inventory%s every %s host held it", e.Number, e.Of, e.Layer.Short(), at, e.Platform)
+	return fmt.Sprintf("the bundle lacks layer %d of %d (%s): by the inventory of %s every %s host held it",
+		e.Number, e.Of, e.Layer.Short(), timeText(e.Inventory), e.Platform)
 }
 
 // Hint says what to do about it.

@@ -56,20 +56,13 @@ func openJoined(path string) (*joined, error) {
 
 // partNames lists the files that make up path, and refuses a gap.
 func partNames(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	switch whole, isFirst := strings.CutSuffix(path, ".001"); {
-	case err == nil && isFirst:
-		path = whole
-	case err == nil && !info.Mode().IsRegular():
+	whole := strings.TrimRight(path, "0123456789")
+	if w, ok := strings.CutSuffix(whole, "."); ok && len(path) == len(w)+len(".001") && isFile(PartName(w, 1)) {
+		path = w // the name of a part stands for all
+	} else if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return nil, &ForeignError{path, "it is not a regular file"}
-	case err == nil:
-		return []string{path}, nil
-	case !errors.Is(err, fs.ErrNotExist):
-		return nil, err
-	default:
-		if _, first := os.Stat(PartName(path, 1)); first != nil {
-			return nil, err
-		}
+	} else if err == nil || !errors.Is(err, fs.ErrNotExist) || !isFile(PartName(path, 1)) {
+		return []string{path}, err
 	}
 	found, err := partsThere(path)
 	if err != nil {
@@ -81,6 +74,11 @@ func partNames(path string) ([]string, error) {
 		}
 	}
 	return found, nil
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // partsThere lists the files that look like parts of path, in order.

@@ -47,7 +47,15 @@ func (f *File) Image(_ context.Context, p layers.Platform) (*layers.Image, error
 	return img, nil
 }
 
-// Missing returns the layers of img that host lacks and that the bundle does not have either.
+// Taken says for people when the inventory was taken; "" = there was none.
+func (h Header) Taken() string {
+	if h.Inventory == nil {
+		return ""
+	}
+	return timeText(*h.Inventory)
+}
+
+// Missing returns the layers of img that a host lacks, and that the bundle does not have either.
 func (f *File) Missing(img *layers.Image, held layers.Held) []*LeftOutError {
 	var out []*LeftOutError
 	for _, info := range f.Header.Platforms {

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -15,22 +16,22 @@ import (
 // MinPart is the smallest size of a part, in bytes.
 const MinPart = 1 << 20
 
-// SplitError: so many parts cannot be numbered, or parts of an older bundle are in the way.
-type SplitError struct {
+// PlaceError: a file cannot be written where it was asked for.
+type PlaceError struct {
 	Reason string
 	Help   string
 }
 
-func (e *SplitError) Error() string { return e.Reason }
+func (e *PlaceError) Error() string { return e.Reason }
 
 // Hint says what to do about it.
-func (e *SplitError) Hint() string { return e.Help }
+func (e *PlaceError) Hint() string { return e.Help }
 
 // CheckParts refuses to split a bundle of size bytes into parts that could not be joined again.
 func CheckParts(path string, size, partSize int64) error {
 	n := (size + partSize - 1) / partSize
 	if partSize < MinPart || n > maxParts {
-		return &SplitError{fmt.Sprintf("split %d bytes by %d: %d parts", size, partSize, n), "parts have 1 MB at least, and there are 999 at most"}
+		return &PlaceError{fmt.Sprintf("split %d bytes by %d: %d parts", size, partSize, n), "parts have 1 MiB at least, and there are 999 at most"}
 	}
 	there, err := partsThere(path)
 	if err != nil {
@@ -38,11 +39,11 @@ func CheckParts(path string, size, partSize int64) error {
 	}
 	for _, old := range there {
 		if old > PartName(path, int(n)) {
-			return &SplitError{old + " is there, and would be taken for a part of this bundle", "remove it, or choose another name"}
+			return &PlaceError{old + " is there, and would be taken for a part of this bundle", "remove it, or choose another name"}
 		}
 	}
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-		return &SplitError{path + " is there, and would be taken for this bundle in place of its parts", "remove it, or choose another name"}
+		return &PlaceError{path + " is there, and would be taken for this bundle in place of its parts", "remove it, or choose another name"}
 	}
 	return nil
 }
@@ -50,11 +51,30 @@ func CheckParts(path string, size, partSize int64) error {
 // WriteFile writes the bundle to path, or, with partSize > 0, to parts of so many bytes each, and returns their names.
 // They are written under other names and renamed once all are safe on the disk: after an error nothing is left, and
 // what was there before is still there.
-func (b *Bundle) WriteFile(ctx context.Context, path string, partSize int64, emit event.Func) (_ []string, err error) {
+func (b *Bundle) WriteFile(ctx context.Context, path string, partSize int64, emit event.Func) ([]string, error) {
 	if partSize > 0 {
 		if err := CheckParts(path, b.Size(), partSize); err != nil {
 			return nil, err
 		}
+	}
+	return save(path, partSize, func(w io.Writer) error {
+		if err := b.Write(ctx, w, emit); err != nil {
+			return err
+		}
+		return context.Cause(ctx)
+	})
+}
+
+// WriteFile writes the inventory to path, whole or not at all.
+func (v Inventory) WriteFile(path string) error {
+	_, err := save(path, 0, v.Write)
+	return err
+}
+
+// save has a file written under another name and renames it.
+func save(path string, partSize int64, write func(io.Writer) error) (names []string, err error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, &PlaceError{path + " is not a regular file", "name a file"} // renaming would replace a device
 	}
 	out := &splitter{dir: filepath.Dir(path), base: filepath.Base(path), partSize: partSize}
 	defer func() {
@@ -62,24 +82,20 @@ func (b *Bundle) WriteFile(ctx context.Context, path string, partSize int64, emi
 			out.remove()
 		}
 	}()
-	if err := errors.Join(b.Write(ctx, out, emit), out.finish()); err != nil {
+	if err := errors.Join(write(out), out.finish()); err != nil {
 		return nil, err
 	}
-	if ctx.Err() != nil {
-		return nil, fmt.Errorf("write bundle: %w", context.Cause(ctx))
-	}
-	names := []string{path}
-	if partSize > 0 {
-		names = names[:0]
-		for i := range out.temps {
-			names = append(names, PartName(path, i+1))
+	for i := range out.temps {
+		names = append(names, path)
+		if partSize > 0 {
+			names[i] = PartName(path, i+1)
 		}
 	}
 	// The first part comes last: without it nobody takes the others for a bundle.
 	for i := len(names) - 1; i >= 0; i-- {
 		if err := os.Rename(out.temps[i], names[i]); err != nil {
 			out.temps = append(out.temps, names[i+1:]...)
-			return nil, fmt.Errorf("write bundle: %w", err)
+			return nil, err
 		}
 	}
 	return names, syncFolder(out.dir)
@@ -89,7 +105,7 @@ func (b *Bundle) WriteFile(ctx context.Context, path string, partSize int64, emi
 func syncFolder(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("write bundle: %w", err)
+		return err
 	}
 	_ = d.Sync() // what it cannot do, unmounting does
 	return d.Close()
@@ -134,12 +150,13 @@ func (s *splitter) Write(b []byte) (int, error) {
 var _ io.Writer = (*splitter)(nil)
 
 func (s *splitter) next() (err error) {
-	s.file, err = os.CreateTemp(s.dir, "."+s.base+".*.tmp")
+	// Made with the mode that it shall have: not every file system of a stick lets that be changed.
+	s.file, err = os.OpenFile(filepath.Join(s.dir, "."+s.base+"."+rand.Text()+".tmp"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
 	s.temps, s.left = append(s.temps, s.file.Name()), s.partSize
-	return s.file.Chmod(0o644) // it is meant for others, whatever CreateTemp thinks
+	return nil
 }
 
 // finish brings the last file to the disk: the stick may be pulled out next.
