@@ -34,7 +34,8 @@ func wantPlain(t *testing.T, p PlainLayer, plain []byte) {
 		}
 	}
 	b := make([]byte, 10)
-	if n, err := p.ReadAt(b, p.Size()-4); n != 4 || err != io.EOF {
+	rest := min(4, p.Size())
+	if n, err := p.ReadAt(b, p.Size()-rest); n != int(rest) || err != io.EOF {
 		t.Errorf("over the end: %d bytes, %v", n, err)
 	}
 	if n, err := p.ReadAt(b, p.Size()+4); n != 0 || err == nil {

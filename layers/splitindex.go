@@ -2,8 +2,8 @@ package layers
 
 import (
 	"bufio"
-	"compress/gzip"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +14,15 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/klauspost/compress/gzip"
 	"github.com/vbatts/tar-split/tar/storage"
 )
 
 const (
 	// maxPieces bounds the memory of an index to 32 MB: so many files that are not empty.
 	maxPieces = 2 << 20
+	// maxSplitEntry bounds one entry of a record, in bytes. Tar-split makes none above 1.5 MB.
+	maxSplitEntry = 16 << 20
 	// maxPieceName bounds the path of a file, in bytes; Linux takes no longer ones.
 	maxPieceName = 4096
 	// openPieces is how many files of a layer are kept open.
@@ -53,17 +56,24 @@ func (x *splitIndex) build(record io.Reader) error {
 		return fmt.Errorf("tar-split: %w", err)
 	}
 	b := splitBuilder{index: x, w: bufio.NewWriterSize(x.raw, 64<<10)}
-	for entries := storage.NewJSONUnpacker(z); ; {
-		e, err := entries.Next()
-		if err == io.EOF {
-			break
+	// Not with storage.NewJSONUnpacker, which keeps all names in memory and takes entries of any size.
+	lines := bufio.NewScanner(z)
+	lines.Buffer(make([]byte, 0, 64<<10), maxSplitEntry)
+	for position := 0; lines.Scan(); position++ {
+		var e storage.Entry
+		err := json.Unmarshal(lines.Bytes(), &e)
+		if err == nil && e.Position != position {
+			err = fmt.Errorf("entry %d in place of %d", e.Position, position)
 		}
 		if err == nil {
-			err = b.add(e)
+			err = b.add(&e)
 		}
 		if err != nil {
 			return fmt.Errorf("tar-split: %w", err)
 		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("tar-split: %w", err)
 	}
 	if err := b.piece("", 0); err != nil { // what follows the last file
 		return err
