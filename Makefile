@@ -8,10 +8,23 @@ ERRCHECK    ?= github.com/kisielk/errcheck@v1.10.0
 VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.buildVersion=$(VERSION)'
 
-.PHONY: build test check unit setup demo bench install clean
+# What hosts are given does not change with the version: a host that has it needs no other.
+HELPERS  = cmd/ship/helperbin/bin
+HELPER   = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-build: ## bin/ship, static
-	$(BUILD) -o bin/ship ./cmd/ship
+.PHONY: build helpers test check unit setup demo bench install clean
+
+build: helpers ## bin/ship, static
+	$(BUILD) -tags helpers -o bin/ship ./cmd/ship
+
+helpers: ## what bin/ship puts on hosts, for each architecture
+	@mkdir -p $(HELPERS)
+	@set -e; for arch in amd64 arm64; do \
+		GOARCH=$$arch $(HELPER) -o $(HELPERS)/$$arch ./cmd/ship-helper; \
+		gzip -9nc $(HELPERS)/$$arch >$(HELPERS)/$$arch.gz; \
+		echo "$$(sha256sum <$(HELPERS)/$$arch | cut -c1-64) $$(wc -c <$(HELPERS)/$$arch)" >$(HELPERS)/$$arch.sum; \
+		rm $(HELPERS)/$$arch; \
+	done
 
 test: setup check unit ## everything; needs root
 
@@ -39,4 +52,4 @@ install: build
 	install -D -m 0755 bin/ship $(DESTDIR)$(PREFIX)/bin/ship
 
 clean:
-	rm -rf bin
+	rm -rf bin $(HELPERS)

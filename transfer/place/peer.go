@@ -50,7 +50,7 @@ func PlaceOnPeer(ctx context.Context, p PeerSpec, gz io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("reach %s: %w", p.Name, err)
 	}
-	defer c.Close()
+	defer func() { _ = c.Close() }() // nothing more is said over it
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
 	// A host that has heard enough hangs up early, and says why: its answer counts, not the broken write.
