@@ -30,6 +30,9 @@ type Blob struct {
 
 	announcing sync.Mutex // held by Announce, which hashes without mu, and Finish; locked before mu
 
+	recording sync.Mutex // held while a record is written, which a busy disk may delay; locked before mu
+	end       int64      // where the next record goes
+
 	mu       sync.Mutex
 	old      map[int]record // of earlier runs
 	sums     []Sum          // of what is announced
@@ -37,7 +40,6 @@ type Blob struct {
 	count    int            // chunks held
 	size     int64
 	finished bool
-	end      int64         // where the next record goes
 	changed  chan struct{} // closed and replaced at every change that somebody may wait for
 	closed   bool
 }

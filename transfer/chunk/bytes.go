@@ -84,12 +84,9 @@ func (b *Blob) checkLength(i, n int) error {
 
 // record notes that a chunk's bytes are written.
 func (b *Blob) record(i int, r record) (fresh bool, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.closed {
-		return false, ErrClosed
-	}
-	if b.lengths[i] > 0 {
+	b.recording.Lock()
+	defer b.recording.Unlock()
+	if b.Has(i) {
 		return false, nil
 	}
 	n, err := b.log.WriteAt(r.bytes(i), b.end)
@@ -97,6 +94,11 @@ func (b *Blob) record(i int, r record) (fresh bool, err error) {
 		return false, err
 	}
 	b.end += int64(n)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return false, ErrClosed
+	}
 	b.lengths[i] = int32(r.length)
 	b.count++
 	b.wake()

@@ -50,17 +50,17 @@ func New(o Options) *Node {
 // Add takes part in the exchange of a blob: what is held of it is offered, what is not is asked for. Another one of that
 // number is dropped.
 func (n *Node) Add(id uint32, b *chunk.Blob) {
+	w := &want{id: id, blob: b, asks: make(map[int]*ask)}
+	defer n.learn(w)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.drop(id)
-	w := &want{id: id, blob: b, asks: make(map[int]*ask)}
 	for l := range n.links {
 		w.countAll(l.theirs[id], 1)
 	}
 	n.wants[id] = w
 	at, _ := slices.BinarySearchFunc(n.order, id, func(w *want, id uint32) int { return int(int64(w.id) - int64(id)) })
 	n.order = slices.Insert(n.order, at, w)
-	n.learn(w)
 }
 
 // Drop ends taking part in the exchange of a blob. One that is closed drops out by itself.
@@ -73,8 +73,9 @@ func (n *Node) Drop(id uint32) {
 // Announced says that more chunks of a blob were announced to it.
 func (n *Node) Announced(id uint32) {
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if w := n.wants[id]; w != nil {
+	w := n.wants[id]
+	n.mu.Unlock()
+	if w != nil {
 		n.learn(w)
 	}
 }
@@ -102,15 +103,25 @@ func (n *Node) Close() {
 	n.running.Wait()
 }
 
-// learn looks at what of a blob was announced since, and what of that is held already; with mu locked.
+// learn looks at what of a blob was announced since, and what of that is held already. The blob may be busy with the
+// disk, for which the links do not wait.
 func (n *Node) learn(w *want) {
-	known := w.blob.Known()
-	for i := w.known; i < known; i++ {
+	n.mu.Lock()
+	from := w.known
+	n.mu.Unlock()
+	upto := w.blob.Known()
+	var held []int
+	for i := from; i < upto; i++ {
 		if w.blob.Has(i) {
-			w.held.add(i)
+			held = append(held, i)
 		}
 	}
-	w.known = known
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, i := range held {
+		w.held.add(i)
+	}
+	w.known = max(w.known, upto)
 	n.news(w)
 	n.fillAll()
 }
