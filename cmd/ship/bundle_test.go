@@ -164,6 +164,9 @@ func TestWholeBundle(t *testing.T) {
 	}
 	ctl := controller(t, "h3")
 	for script, parts := range map[string][]string{
+		// Onto a stick that has room for a few bytes only.
+		`docker load -q && mkdir -p stick && mount -t tmpfs -o size=1m stick stick && { ship bundle export whole:v1 -o stick; test $? = 82; } &&
+			test -z "$(ls -A stick)" && umount stick && docker rmi whole:v1`: e.Files,
 		"docker load -q && docker rmi whole:v1":                                                                     e.Files,
 		"cat >/root/whole.bundle && ship bundle import /root/whole.bundle && docker rmi whole:v1":                   e.Files,
 		"cat >/root/whole.bundle && ship push bundle:/root/whole.bundle h1":                                         e.Files,

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"ship/layers"
@@ -100,6 +101,36 @@ func TestDamageWhileReading(t *testing.T) {
 	var damage *DamageError
 	if !errors.As(err, &damage) || !strings.Contains(damage.Where, "layer 2 of 3") {
 		t.Errorf("%v", err)
+	}
+}
+
+// badSector is a file that cannot be read from some byte to another.
+type badSector struct {
+	memory
+	from, to int64
+}
+
+func (b badSector) ReadAt(p []byte, off int64) (int, error) {
+	if off < b.to && off+int64(len(p)) > b.from {
+		n, _ := b.memory.ReadAt(p[:max(0, b.from-off)], off)
+		return n, syscall.EIO
+	}
+	return b.memory.ReadAt(p, off)
+}
+
+func TestUnreadableSector(t *testing.T) {
+	img := seedImage(t, amd64, "shop:v1", threeLayers...)
+	b := bundled(t, source{img}, nil)
+	raw := written(t, b)
+	for _, n := range []int{2, 3, 4} {
+		p := b.layout.places[n]
+		f, err := openBundle(&joined{path: "x", size: int64(len(raw)), parts: []part{{"x", badSector{memory{bytes.NewReader(raw)}, p.at + 600, p.at + 700}, 0, int64(len(raw))}}})
+		must(t, err)
+		err = f.Verify(t.Context(), nil)
+		var damage *DamageError
+		if !errors.As(err, &damage) || !errors.Is(err, syscall.EIO) || damage.Where != b.Header.name(p) {
+			t.Errorf("%v", err)
+		}
 	}
 }
 

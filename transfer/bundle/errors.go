@@ -13,11 +13,18 @@ type DamageError struct {
 	Offset int64  // in that file, where the damaged stretch begins
 	Length int64  // bytes of the stretch: the damage is somewhere in it
 	Where  string // what lies there, for people
+	Err    error  // why it cannot be read; nil = it can, but is something else
 }
 
 func (e *DamageError) Error() string {
-	return fmt.Sprintf("%s is damaged between bytes %d and %d: in %s", e.File, e.Offset, e.Offset+e.Length, e.Where)
+	s := fmt.Sprintf("%s is damaged between bytes %d and %d: in %s", e.File, e.Offset, e.Offset+e.Length, e.Where)
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
 }
+
+func (e *DamageError) Unwrap() error { return e.Err }
 
 // Hint says what to do about it.
 func (e *DamageError) Hint() string {

@@ -111,7 +111,7 @@ func (f *File) readHeader(end endRecord) ([]byte, error) {
 }
 
 // damage is the error of a stretch of the file.
-func (f *File) damage(offset, length int64, where string) error {
+func (f *File) damage(offset, length int64, where string) *DamageError {
 	name, at := f.data.place(offset)
 	return &DamageError{File: name, Offset: at, Length: length, Where: where}
 }
@@ -119,13 +119,12 @@ func (f *File) damage(offset, length int64, where string) error {
 // chunk reads chunk k, into buf if it is large enough, and compares it with its checksum.
 func (f *File) chunk(k int64, buf []byte) ([]byte, error) {
 	b, err := f.rawChunk(k, buf)
-	if err != nil {
-		return nil, err
+	if err == nil && f.sums.fit(k, b) {
+		return b, nil
 	}
-	if !f.sums.fit(k, b) {
-		return nil, f.damage(k*chunkSize, int64(len(b)), f.hit(k))
-	}
-	return b, nil
+	d := f.damage(k*chunkSize, int64(len(b)), f.hit(k))
+	d.Err = err
+	return nil, d
 }
 
 func (f *File) rawChunk(k int64, buf []byte) ([]byte, error) {

@@ -71,6 +71,14 @@ func (h Header) Partial() bool {
 	})
 }
 
+// Taken says for people when the inventory was taken; "" = there was none.
+func (h Header) Taken() string {
+	if h.Inventory == nil {
+		return ""
+	}
+	return timeText(*h.Inventory)
+}
+
 // parseHeader reads a header and checks that its parts belong together.
 func parseHeader(raw []byte) (Header, error) {
 	var head struct {

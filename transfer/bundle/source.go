@@ -47,14 +47,6 @@ func (f *File) Image(_ context.Context, p layers.Platform) (*layers.Image, error
 	return img, nil
 }
 
-// Taken says for people when the inventory was taken; "" = there was none.
-func (h Header) Taken() string {
-	if h.Inventory == nil {
-		return ""
-	}
-	return timeText(*h.Inventory)
-}
-
 // Missing returns the layers of img that a host lacks, and that the bundle does not have either.
 func (f *File) Missing(img *layers.Image, held layers.Held) []*LeftOutError {
 	var out []*LeftOutError

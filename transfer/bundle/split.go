@@ -82,7 +82,10 @@ func save(path string, partSize int64, write func(io.Writer) error) (names []str
 			out.remove()
 		}
 	}()
-	if err := errors.Join(write(out), out.finish()); err != nil {
+	if err := write(out); err != nil {
+		return nil, err
+	}
+	if err := out.finish(); err != nil {
 		return nil, err
 	}
 	for i := range out.temps {
@@ -118,7 +121,12 @@ type splitter struct {
 	temps     []string
 	file      *os.File // the last of temps; nil = the next byte begins a new one
 	left      int64    // bytes that fit into it
+	unsynced  int64    // bytes
 }
+
+// syncEvery so many bytes they are brought to the disk. Else a slow stick would take minutes over what is told as
+// written, and nobody could end that.
+const syncEvery = 32 << 20
 
 func (s *splitter) Write(b []byte) (int, error) {
 	n := 0
@@ -135,13 +143,17 @@ func (s *splitter) Write(b []byte) (int, error) {
 		m, err := s.file.Write(b[n : n+take])
 		n += m
 		s.left -= int64(m)
+		s.unsynced += int64(m)
+		switch {
+		case err != nil:
+		case s.partSize > 0 && s.left == 0:
+			err = s.finish()
+		case s.unsynced >= syncEvery:
+			s.unsynced = 0
+			err = s.file.Sync()
+		}
 		if err != nil {
 			return n, err
-		}
-		if s.partSize > 0 && s.left == 0 {
-			if err := s.finish(); err != nil {
-				return n, err
-			}
 		}
 	}
 	return n, nil
@@ -170,6 +182,9 @@ func (s *splitter) finish() error {
 }
 
 func (s *splitter) remove() {
+	if s.file != nil {
+		_ = s.file.Close() // it is given up
+	}
 	for _, name := range s.temps {
 		_ = os.Remove(name) // it may have its real name by now, or be gone
 	}
