@@ -135,6 +135,21 @@ func TestPartial(t *testing.T) {
 	}
 }
 
+// TestOldEngine: layers are packed for the oldest engine of their platform.
+func TestOldEngine(t *testing.T) {
+	img := seedImage(t, amd64, "shop:v1", threeLayers...)
+	arm := seedImage(t, arm64, "shop:v1", threeLayers...)
+	inv := inventory(graphHost("new", amd64, true), graphHost("old", amd64, false), graphHost("pi", arm64, true))
+	b := bundled(t, source{img, arm}, inv)
+	for i, want := range []layers.Compression{layers.Gzip, layers.Zstd} {
+		for n, l := range b.Header.Platforms[i].Layers {
+			if l.Compression != string(want) {
+				t.Errorf("layer %d for %s is %q", n+1, b.Header.Platforms[i].Platform, l.Compression)
+			}
+		}
+	}
+}
+
 // TestLayerTwice: a layer that comes twice in an image, and is lacking once, is there for both.
 func TestLayerTwice(t *testing.T) {
 	a, b := layer{"a", 5000}, layer{"b", 6000}
