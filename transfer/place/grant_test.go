@@ -138,6 +138,28 @@ func TestExpiredGrantsGo(t *testing.T) {
 	})
 }
 
+// A host's clock may be years off: only that clock counts.
+func TestGrantByTheHostsClock(t *testing.T) {
+	// date goes 1000 days ahead, save when it is to format a given time.
+	sh := &local{argv: []string{"dash"}, home: t.TempDir()}
+	bin := filepath.Join(sh.home, "bin")
+	write(t, filepath.Join(bin, "date"), `#!/bin/sh
+case $* in -d*) exec /usr/bin/date "$@" ;; esac
+exec /usr/bin/date -d "@$(($(/usr/bin/date +%s)+86400000))" "$@"
+`, 0o700)
+	sh.env = []string{"PATH=" + bin + ":/usr/bin:/bin"}
+	file := filepath.Join(sh.home, ".ssh/authorized_keys")
+	must(t, Admit(t.Context(), sh, grantOf(t, "alive")))
+	soon := time.Now().Add(1000*24*time.Hour + time.Hour)
+	if got := read(t, file); !strings.Contains(got, `expiry-time="`+soon.Format("200601")) {
+		t.Errorf("want a grant until about %v: %s", soon, got)
+	}
+	must(t, Revoke(t.Context(), sh, "another"))
+	if got := read(t, file); !strings.Contains(got, "ship-alive") {
+		t.Error("a grant that is good for an hour passes for expired")
+	}
+}
+
 func TestGrantLink(t *testing.T) {
 	shells(t, func(t *testing.T, sh *local) {
 		real := filepath.Join(sh.home, "dotfiles/keys")

@@ -39,15 +39,16 @@ func Install(ctx context.Context, sh Shell, f Found, b Binary) (Found, error) {
 }
 
 func receiveArgs(to string, b Binary) []string {
-	return []string{to, b.SHA256, strconv.FormatInt(b.Size, 10), Checked}
+	return []string{to, b.SHA256, strconv.FormatInt(b.Size, 10), Checked, newName()}
 }
 
-// receiveScript: path, SHA-256, size, word of the helper. The file comes as gzip on standard input; more than its size
-// is never written, whatever comes. What the file is called while it is tested begins like its name. Each line is a command of its own, see PlaceCommand.
-const receiveScript = `p=$1 hash=$2 size=$3 word=$4 t=$1.part-$$-$(date +%s)
+// receiveScript: path, SHA-256, size, word of the helper, and a name that hosts which share the folder do not share. The
+// file comes as gzip on standard input; more than its size is never written, whatever comes. While it is tested its name
+// begins like the one it gets. Each line is a command of its own, see PlaceCommand.
+const receiveScript = `p=$1 hash=$2 size=$3 word=$4 t=$1.part-$5-$$
 trap 'rm -f "$t"' EXIT
 trap 'exit 1' HUP INT TERM
-said=$({ gzip -dc | head -c $((size+1)) >"$t"; } 2>&1)
+said=$({ gzip -dc | head -c $((size+1)) >"$t"; } 2>&1) || fail failed "cannot write $t: $said"
 have=$(wc -c 2>/dev/null <"$t" || echo 0)
 sum=$(sha256sum 2>/dev/null <"$t")
 [ "${sum%% *}" = "$hash" ] || fail damaged "$((have)) of $size bytes; $said"

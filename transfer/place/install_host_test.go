@@ -88,7 +88,7 @@ func TestFullDisk(t *testing.T) {
 	b := helper(t, "# "+strings.Repeat("long ", 50_000))
 	f, err := Look(t.Context(), sh, hashes(b))
 	must(t, err)
-	if _, err := Install(t.Context(), sh, f, b); err == nil || !strings.Contains(err.Error(), "No space left") {
+	if _, err := Install(t.Context(), sh, f, b); err == nil || !strings.Contains(err.Error(), "No space left") || errors.Is(err, ErrDamaged) {
 		t.Errorf("%v, want what the host says", err)
 	}
 	if got := shell(t, h, "ls -A ~deploy/.cache/ship"); got != path.Base(f.Dir)+"\n" {
@@ -106,5 +106,28 @@ func TestRestrictedLogin(t *testing.T) {
 	_, err := Look(t.Context(), loginAs(t, h, "nobody2"), hashes(helper(t, "")))
 	if !errors.Is(err, ErrForbidden) || !strings.Contains(err.Error(), "only sftp here") {
 		t.Errorf("%v, want ErrForbidden with the host's words", err)
+	}
+}
+
+// Login shells print, with or without the end of a line.
+func TestNoisyLogin(t *testing.T) {
+	h := host(t, "h1")
+	shell(t, h, "echo 'printf \"\\nWelcome to %s! \" $(hostname); echo >&2 and beware' >~deploy/.bashrc")
+	t.Cleanup(func() { shell(t, h, "rm ~deploy/.bashrc") })
+	sh := loginAs(t, h, "deploy")
+	if out, err := sh.Script(t.Context(), "true", nil, nil); string(out) != "\nWelcome to h1! " || err != nil {
+		t.Fatalf("the login prints %q, %v", out, err)
+	}
+	b := joinable(t)
+	f, err := Look(t.Context(), sh, hashes(b))
+	must(t, err)
+	p := granted(t, h, "deploy", sh, PlaceCommand(f, b))
+	gz, err := b.Open()
+	must(t, err)
+	must(t, PlaceOnPeer(t.Context(), p, gz))
+	again, err := Look(t.Context(), sh, hashes(b))
+	must(t, err)
+	if !again.Present || again.Path != f.Path {
+		t.Errorf("found %+v", again)
 	}
 }

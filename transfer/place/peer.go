@@ -35,7 +35,8 @@ const (
 )
 
 // DialPeer logs in to a host and starts the command "join" there, which the host replaces by the forced command of the
-// grant. The connection is the command's standard input and output. A deadline that passes ends it.
+// grant. The connection is the command's standard input and output. A deadline that passes ends it; ctx, once it is there,
+// does not.
 func DialPeer(ctx context.Context, p PeerSpec) (net.Conn, error) {
 	c, err := dial(ctx, p, "join")
 	if err != nil {
@@ -56,7 +57,7 @@ func PlaceOnPeer(ctx context.Context, p PeerSpec, gz io.Reader) error {
 	// A host that has heard enough hangs up early, and says why: its answer counts, not the broken write.
 	_, sent := io.Copy(c, gz)
 	sent = errors.Join(sent, c.CloseWrite())
-	out, err := io.ReadAll(io.LimitReader(c, maxValue))
+	out, err := io.ReadAll(io.LimitReader(c, maxAnswer))
 	if len(out) > 0 {
 		_, err = readAnswers(out)
 	} else if err = errors.Join(err, sent); err == nil {

@@ -187,6 +187,39 @@ func TestJoinGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
+// A host that is gone without a word ends the connections to it.
+func TestJoinedHostIsGone(t *testing.T) {
+	h := host(t, "h2")
+	sh := loginAs(t, h, "deploy")
+	f := installed(t, sh, joinable(t))
+	p := granted(t, h, "deploy", sh, JoinCommand(f.Path, f.Dir, "run1", "peer", "h1"))
+	c, err := DialPeer(t.Context(), p)
+	must(t, err)
+	defer c.Close()
+	must(t, h.Freeze(t.Context())) // its kernel still acknowledges: no news, no end
+	time.Sleep(time.Second)
+	must(t, h.Thaw(t.Context()))
+	_, err = io.WriteString(c, "still there?\n")
+	must(t, err)
+	_, err = io.ReadFull(c, make([]byte, 40))
+	must(t, err)
+	must(t, h.Cut(t.Context()))
+	defer func() { must(t, h.Heal(context.WithoutCancel(t.Context()))) }()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := io.WriteString(c, "and now?\n")
+		if err == nil {
+			_, err = io.Copy(io.Discard, c)
+		}
+		ended <- err
+	}()
+	select {
+	case <-ended:
+	case <-time.After(2 * quiet):
+		t.Errorf("no end %v after the line was cut", 2*quiet)
+	}
+}
+
 // h1's helper joins h2's: nobody but the two hosts takes part.
 func TestHostToHost(t *testing.T) {
 	from, to := host(t, "h1"), host(t, "h2")
@@ -221,7 +254,6 @@ func TestPlaceOnPeer(t *testing.T) {
 			f, err := Look(t.Context(), sh, hashes(b))
 			must(t, err)
 			command := Either(JoinCommand(f.Path, f.Dir, "run1", "peer", "h'1"), PlaceCommand(f, b))
-			t.Logf("a forced command of %d bytes", len(command))
 			p := granted(t, h, user, sh, command)
 			for name, bad := range map[string][]byte{"another program": zipped(t, []byte("#!/bin/sh\n")), "half of it": half(t, b), "nothing": nil, "noise": []byte("noise")} {
 				if err := PlaceOnPeer(t.Context(), p, bytes.NewReader(bad)); !errors.Is(err, ErrDamaged) {

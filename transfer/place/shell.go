@@ -29,7 +29,8 @@ var (
 	ErrDamaged = errors.New("the helper arrived damaged")
 )
 
-// mark begins each line of an answer, since login shells print too. After it stand a key and a value.
+// mark begins each line of an answer, since login shells print too, with or without a line's end. After it stand a key
+// and a value.
 const mark = "ship-place "
 
 // Checked is the line that the helper prints when it is called with the one argument "check".
@@ -42,12 +43,14 @@ LC_ALL=C PATH=$PATH:/usr/local/bin:/usr/bin:/bin
 export LC_ALL PATH
 answer() { printf 'ship-place %s %s\n' "$1" "$2"; }
 fail() { answer "$1" "$2"; exit 0; }
+echo
 `
 
 // Bounds of what a host says.
 const (
 	maxValue  = 4 << 10 // bytes of a value, which may be a path
 	maxReason = 300     // bytes of a text for people
+	maxAnswer = 1 << 20 // bytes of all that is printed
 )
 
 // answers are what a script said, by key.
@@ -65,7 +68,7 @@ func ask(ctx context.Context, sh Shell, text string, args []string, stdin io.Rea
 // readAnswers picks the answers out of all that a host printed.
 func readAnswers(out []byte) (answers, error) {
 	a := answers{}
-	for line := range bytes.Lines(out) {
+	for line := range bytes.Lines(out[:min(len(out), maxAnswer)]) {
 		text, ours := strings.CutPrefix(strings.TrimSuffix(string(line), "\n"), mark)
 		if !ours || len(text) > maxValue {
 			continue
