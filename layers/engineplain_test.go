@@ -1,6 +1,7 @@
 package layers
 
 import (
+	"archive/tar"
 	"bytes"
 	"context"
 	"errors"
@@ -169,4 +170,87 @@ func TestOpenFiles(t *testing.T) {
 	if _, err := c.Write(bytes.Repeat([]byte("x"), 10)); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("still open: %v", err)
 	}
+}
+
+// savedEngine is an engine that exports an archive.
+type savedEngine struct {
+	Engine
+	archive []byte
+	id      Digest
+	closed  bool
+}
+
+func (e *savedEngine) Store(context.Context) (EngineStore, error) {
+	return EngineStore{Driver: "vfs"}, nil
+}
+func (e *savedEngine) ImageID(context.Context, string) (string, error)          { return string(e.id), nil }
+func (e *savedEngine) SaveImage(context.Context, string) (io.ReadCloser, error) { return e, nil }
+func (e *savedEngine) Close() error                                             { e.closed = true; return nil }
+func (e *savedEngine) Read(p []byte) (int, error) {
+	if len(e.archive) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, e.archive)
+	e.archive = e.archive[n:]
+	return n, nil
+}
+
+// TestPlainFromExports of every form, old and new.
+func TestPlainFromExports(t *testing.T) {
+	s := newSeedImage(t, 100<<10, "a", "b", "a")
+	items, d := s.ociItems(t, Zstd)
+	plainItems, plain := s.ociItems(t, Plain)
+	whole := tarOf(t, s.v1Archive(t, Plain)...)
+	for name, c := range map[string]struct {
+		archive []byte
+		want    error // nil = the layer
+	}{
+		"old":              {whole, nil},
+		"old, packed":      {tarOf(t, s.v1Archive(t, Gzip)...), nil},
+		"layout":           {tarOf(t, layoutOf(t, plainItems, plain)...), nil},
+		"layout, packed":   {tarOf(t, layoutOf(t, items, d)...), nil},
+		"cut":              {whole[:60<<10], io.ErrUnexpectedEOF},
+		"without it":       {tarOf(t, item("manifest.json", []byte("[]"))), ErrNotHeld},
+		"nothing":          {nil, ErrNotHeld},
+		"no tar":           {bytes.Repeat([]byte("x"), 1024), tar.ErrHeader},
+		"too many entries": {tarOf(t, slices.Repeat([]tarItem{item("x", nil)}, maxEntries+1)...), errNone},
+	} {
+		for _, i := range []int{0, 1} {
+			e := &savedEngine{archive: c.archive, id: DigestOf(s.config)}
+			dir := t.TempDir()
+			p, how, err := EnginePlain(t.Context(), e, "shop:v1", s.ids[i], dir)
+			switch {
+			case c.want == nil && err != nil, c.want != nil && err == nil, c.want != nil && c.want != errNone && !errors.Is(err, c.want):
+				t.Errorf("%s: error %v", name, err)
+			case err == nil:
+				wantPlain(t, p, s.plain[i])
+				must(t, p.Close())
+				if how != "export" {
+					t.Errorf("%s: by way of %s", name, how)
+				}
+			}
+			if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 || !e.closed {
+				t.Errorf("%s: left %q, closed %v", name, left, e.closed)
+			}
+		}
+	}
+}
+
+func FuzzPlainFromExport(f *testing.F) {
+	s := newSeedImage(f, 10, "a")
+	f.Add(tarOf(f, s.v1Archive(f, Plain)...))
+	f.Add(tarOf(f, s.v1Archive(f, Gzip)...))
+	items, d := s.ociItems(f, Zstd)
+	f.Add(tarOf(f, layoutOf(f, items, d)...))
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, _, err := EnginePlain(t.Context(), &savedEngine{archive: b, id: DigestOf(s.config)}, "shop:v1", s.ids[0], dir)
+		if err == nil {
+			wantPlain(t, p, s.plain[0])
+			must(t, p.Close())
+		}
+		if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
 }

@@ -113,7 +113,7 @@ func TestSplitIndex(t *testing.T) {
 		"padded":            append(bytes.Clone(files), make([]byte, 3<<20)...),
 		"no files":          make([]byte, 1024),
 		"nothing":           {},
-		"many":              manyFiles(t, 3000),
+		"many":              manyFiles(t, 700),
 		"ends with a file":  files[:len(files)-1024],
 		"of a larger layer": seedLayer(t, "index", 1<<20),
 	} {
@@ -210,7 +210,7 @@ var errNone = errors.New("none")
 
 func TestSplitIndexTakesLittleMemory(t *testing.T) {
 	dir := t.TempDir()
-	record := split(t, manyFiles(t, 5000), dir)
+	record := split(t, manyFiles(t, 2000), dir)
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
@@ -218,8 +218,8 @@ func TestSplitIndexTakesLittleMemory(t *testing.T) {
 	must(t, err)
 	runtime.GC()
 	runtime.ReadMemStats(&after)
-	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 5000*64 {
-		t.Errorf("%d bytes for 5000 files", grown)
+	if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 2000*64 {
+		t.Errorf("%d bytes for 2000 files", grown)
 	}
 	must(t, x.Close())
 }
