@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tryLock takes f's lock, which the system drops when f is closed or the process ends. False means that another has it.
+// tryLock takes f's lock, which the system drops when f is closed or the process ends. False means that another has it,
+// or that the file system knows no locks.
 func tryLock(f *os.File) (bool, error) {
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -20,7 +21,7 @@ func tryLock(f *os.File) (bool, error) {
 		case err == nil:
 			return true, nil
 		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EWOULDBLOCK):
+		case errors.Is(err, unix.EWOULDBLOCK), errors.Is(err, unix.ENOLCK), errors.Is(err, unix.ENOTSUP), errors.Is(err, unix.ENOSYS):
 			return false, nil
 		default:
 			return false, &os.PathError{Op: "lock", Path: f.Name(), Err: err}

@@ -77,22 +77,34 @@ func owned(root *os.Root) error {
 }
 
 // Blob opens or makes a blob, which is then locked until it is closed. If another process, or another user of this
-// store, has it open already, the result is an empty one of the same use that is gone when it is closed.
+// store, has it open already, or the file system has no locks, the result is an empty one of the same use that is gone
+// when it is closed.
 func (s *Store) Blob(n Name) (*Blob, error) {
 	if err := n.check(); err != nil {
 		return nil, err
 	}
-	b, err := s.open(n)
-	if errors.Is(err, errInUse) {
-		if b, err = s.open(Name("private-" + strings.ToLower(rand.Text()))); err == nil {
-			b.private = true
-			s.unlink(b.name) // a process that is killed leaves nothing; where open files stay, Close does it
-		}
+	log, err := s.lock(n)
+	private := errors.Is(err, errInUse)
+	if private {
+		n = Name("private-" + strings.ToLower(rand.Text()))
+		log, err = s.openFile(n.log())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open blob: %w", err)
 	}
+	b, err := s.open(n, log)
+	if err != nil {
+		log.Close()
+		return nil, fmt.Errorf("open blob: %w", err)
+	}
+	if b.private = private; private {
+		s.unlink(n) // a process that is killed leaves nothing; where open files cannot be removed, Close does it
+	}
 	return b, nil
+}
+
+func (s *Store) openFile(name string) (*os.File, error) {
+	return s.root.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 }
 
 // Close removes what is over the quota now, and frees the store. Blobs are to be closed before.
@@ -106,7 +118,7 @@ var errInUse = errors.New("in use")
 // lock opens or makes the records of a blob and takes its lock, which is on them.
 func (s *Store) lock(n Name) (*os.File, error) {
 	for {
-		log, err := s.root.OpenFile(n.log(), os.O_RDWR|os.O_CREATE, 0o600)
+		log, err := s.openFile(n.log())
 		if err != nil {
 			return nil, err
 		}
@@ -135,20 +147,14 @@ func (s *Store) current(n Name, log *os.File) bool {
 	return err == nil && os.SameFile(mine, named)
 }
 
-func (s *Store) open(n Name) (*Blob, error) {
-	log, err := s.lock(n)
+func (s *Store) open(n Name, log *os.File) (*Blob, error) {
+	data, err := s.openFile(n.data())
 	if err != nil {
-		return nil, err
-	}
-	data, err := s.root.OpenFile(n.data(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		log.Close()
 		return nil, err
 	}
 	old, end, err := readRecords(log)
 	if err != nil {
 		data.Close()
-		log.Close()
 		return nil, err
 	}
 	s.touch(n)

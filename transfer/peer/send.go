@@ -2,6 +2,9 @@ package peer
 
 import (
 	"context"
+	"errors"
+
+	"ship/transfer/chunk"
 )
 
 // maxOwed bounds how many chunks a peer may ask for before it has got any.
@@ -101,8 +104,12 @@ func (l *link) upload(k key, buf []byte) ([]byte, frame) {
 	w := l.node.wants[k.blob]
 	l.node.mu.Unlock()
 	if w != nil {
-		if data, err := w.blob.Get(k.index, buf); err == nil {
+		data, err := w.blob.Get(k.index, buf)
+		if err == nil {
 			return data, keyFrame(kindChunk, k)
+		}
+		if errors.Is(err, chunk.ErrClosed) {
+			l.node.dropWant(w)
 		}
 	}
 	return nil, keyFrame(kindMiss, k)

@@ -17,7 +17,7 @@ import (
 func TestSpread(t *testing.T) {
 	for _, n := range []int{2, 5, 20} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			c := newContent(1, 12*chunk.Size+1234)
+			c := newContent(1, 7*chunk.Size+1234)
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, n)
 				defer f.close()
@@ -61,7 +61,7 @@ func (c counted) Write(p []byte) (int, error) {
 
 // Little is sent twice, while chunks arrive one after another and lines take their time.
 func TestSpreadIsThrifty(t *testing.T) {
-	c := newContent(1, 40*chunk.Size)
+	c := newContent(1, 24*chunk.Size)
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, 6)
 		defer f.close()
