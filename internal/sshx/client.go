@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -51,6 +52,8 @@ type Client struct {
 	host, user string
 	ssh        *ssh.Client
 	hops       []*hop
+	jumped     bool
+	rtt        atomic.Int64 // nanoseconds; 0 = not known
 	slots      chan struct{}
 
 	done chan struct{} // closed when the connection is over, with err set
@@ -92,7 +95,8 @@ func Dial(ctx context.Context, spec string, o Options) (*Client, error) {
 	last := settings[len(settings)-1]
 	c := &Client{
 		host: last.written, user: last.user, ssh: hops[len(hops)-1].ssh, hops: hops,
-		slots: make(chan struct{}, maxSessions), done: make(chan struct{}), closing: make(chan struct{}),
+		jumped: len(hops) > 1 || last.proxy != "",
+		slots:  make(chan struct{}, maxSessions), done: make(chan struct{}), closing: make(chan struct{}),
 	}
 	c.wg.Go(c.watch)
 	c.wg.Go(func() { c.keepAlive(last.keepAlive) })

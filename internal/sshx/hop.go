@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -26,6 +27,8 @@ type hop struct {
 	ssh  *ssh.Client
 	conn *meter // TCP for the first hop, a channel of the one before for others
 	root *meter // the first hop's conn
+	key  []byte // the host key that it proved to have, as on the wire
+	addr netip.AddrPort
 }
 
 // errHungUp is a hop that closed the connection before it said a word. sshd does so at random when many connect at once
@@ -72,7 +75,7 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 	if err != nil {
 		return nil, unreachable(ctx, s, err, false)
 	}
-	h := &hop{conn: &meter{Conn: conn}}
+	h := &hop{conn: &meter{Conn: conn}, addr: remoteAddr(conn, s, via)}
 	if h.root = h.conn; via != nil {
 		h.root = via.root
 	}
@@ -81,8 +84,13 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 	defer stop()
 	cc, channels, requests, err := ssh.NewClientConn(h.conn, s.addr(), &ssh.ClientConfig{
 		User: s.user, ClientVersion: clientVersion,
-		Config:            strongConfig(),
-		HostKeyCallback:   trust.check,
+		Config: strongConfig(),
+		HostKeyCallback: func(name string, addr net.Addr, key ssh.PublicKey) error {
+			if h.key == nil { // later exchanges of keys come here again, while others read it
+				h.key = key.Marshal()
+			}
+			return trust.check(name, addr, key)
+		},
 		HostKeyAlgorithms: trust.algorithms(),
 		AuthCallback:      login.choose,
 	})

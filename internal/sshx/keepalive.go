@@ -19,8 +19,11 @@ func (c *Client) keepAlive(interval time.Duration) {
 	p := pulse{
 		ping: func(answered chan<- struct{}) {
 			c.wg.Go(func() {
+				start := time.Now()
 				// An error means that the connection is over, which watch hears from done.
-				_, _, _ = c.ssh.SendRequest("keepalive@openssh.com", true, nil)
+				if _, _, err := c.ssh.SendRequest("keepalive@openssh.com", true, nil); err == nil {
+					c.took(time.Since(start))
+				}
 				answered <- struct{}{}
 			})
 		},
@@ -45,7 +48,8 @@ func (p pulse) watch(interval time.Duration, done <-chan struct{}) bool {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	answered := make(chan struct{}, 1)
-	waiting, missed := false, 0
+	waiting, missed := true, 0
+	p.ping(answered) // at once: the first answer tells how long a round trip is
 	received, acknowledged := p.bytes()
 	for {
 		select {

@@ -14,11 +14,11 @@ func TestWatch(t *testing.T) {
 		noticed time.Duration                                         // 0 = never
 	}{
 		"lives":          {dies: time.Hour},
-		"dead at once":   {dies: 0, noticed: 20 * second},
+		"dead at once":   {dies: 0, noticed: 15 * second},
 		"dies":           {dies: 22 * second, noticed: 40 * second},
 		"still receives": {dies: 0, moves: func(at time.Duration) (int64, int64) { return int64(at / second), 0 }},
 		"still sends":    {dies: 0, moves: func(at time.Duration) (int64, int64) { return 0, int64(at/second) << 10 }},
-		"only the keepalive is acknowledged": {dies: 0, noticed: 20 * second, moves: func(at time.Duration) (int64, int64) {
+		"only the keepalive is acknowledged": {dies: 0, noticed: 15 * second, moves: func(at time.Duration) (int64, int64) {
 			return 0, 100 * int64(min(at, 6*second)/second)
 		}},
 		"stops in between": {dies: 0, noticed: 45 * second, moves: func(at time.Duration) (int64, int64) {
