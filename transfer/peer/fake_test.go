@@ -16,6 +16,7 @@ type fake struct {
 
 	mu    sync.Mutex
 	asked []key
+	got   int // chunks
 }
 
 // newFake links a fake peer to a host; ended gets the outcome of the link.
@@ -54,6 +55,11 @@ func (p *fake) serve(answer func(k key)) {
 		if err != nil {
 			return
 		}
+		if kind == kindChunk {
+			p.mu.Lock()
+			p.got++
+			p.mu.Unlock()
+		}
 		if kind != kindRequest {
 			continue
 		}
@@ -75,6 +81,12 @@ func (p *fake) requests() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.asked)
+}
+
+func (p *fake) chunks() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.got
 }
 
 // give sends a chunk.

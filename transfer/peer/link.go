@@ -124,6 +124,9 @@ func (n *Node) leave(l *link, why error) {
 			w.release(k.index, l)
 		}
 	}
+	for k := range n.giving {
+		n.given(l, k)
+	}
 	n.fillAll()
 }
 

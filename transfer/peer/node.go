@@ -32,7 +32,9 @@ type Node struct {
 	order   []*want // by number
 	links   map[*link]context.CancelCauseFunc
 	shunned map[string]error // what peers did that are not spoken to again
-	pace    pace
+	pace    pace             // of what was asked for
+	gave    pace             // of what was given
+	giving  map[key]giving
 	closed  bool
 }
 
@@ -44,7 +46,7 @@ func New(o Options) *Node {
 	if o.Failed == nil {
 		o.Failed = func(uint32, error) {}
 	}
-	return &Node{o: o, wants: make(map[uint32]*want), links: make(map[*link]context.CancelCauseFunc), shunned: make(map[string]error)}
+	return &Node{o: o, wants: make(map[uint32]*want), links: make(map[*link]context.CancelCauseFunc), shunned: make(map[string]error), giving: make(map[key]giving)}
 }
 
 // Add takes part in the exchange of a blob: what is held of it is offered, what is not is asked for. Another one of that

@@ -88,14 +88,18 @@ func (l *link) news(kind wire.Kind, p []byte) error {
 		return fmt.Errorf("%w: news of too many chunks", wire.ErrFrame)
 	}
 	theirs.grow(len(s))
+	l.theirs[blob] = theirs
 	w := l.node.wants[blob]
 	for word := range s {
-		if w != nil {
-			each(word, s[word]&^theirs[word], func(i int) { w.count(i, 1) })
-		}
+		fresh := s[word] &^ theirs[word]
 		theirs[word] |= s[word]
+		each(word, fresh, func(i int) {
+			if w != nil {
+				w.count(i, 1)
+			}
+			l.node.given(l, key{blob, i})
+		})
 	}
-	l.theirs[blob] = theirs
 	l.node.fill(l)
 	return nil
 }

@@ -3,6 +3,7 @@ package peer
 import (
 	"context"
 	"errors"
+	"time"
 
 	"ship/transfer/chunk"
 )
@@ -22,21 +23,37 @@ type outbox struct {
 	told        map[uint32]*set
 }
 
-// next takes out what goes first: an upload, or else a frame.
-func (l *link) next() (f frame, upload *key, ok bool) {
+// next is what goes first: a frame, or else a chunk to upload, or else to wait for something or, if it is not 0, so long.
+func (l *link) next() (f *frame, upload *key, wait time.Duration) {
 	l.node.mu.Lock()
 	defer l.node.mu.Unlock()
+	if f, ok := l.nextFrame(); ok {
+		return &f, nil, 0
+	}
+	k, wait, ok := l.node.choose(l)
+	if ok {
+		return nil, &k, 0
+	}
+	if l.out.ping {
+		l.out.ping = false
+		return &frame{kind: kindPing}, nil, 0
+	}
+	return nil, nil, wait
+}
+
+// nextFrame with the node's mu locked.
+func (l *link) nextFrame() (frame, bool) {
 	o := &l.out
 	switch {
 	case o.hello:
 		o.hello = false
-		return helloFrame(), nil, true
+		return helloFrame(), true
 	case len(o.cancels) > 0:
-		return keyFrame(kindCancel, shift(&o.cancels)), nil, true
+		return keyFrame(kindCancel, shift(&o.cancels)), true
 	case len(o.asks) > 0:
-		return keyFrame(kindRequest, shift(&o.asks)), nil, true
+		return keyFrame(kindRequest, shift(&o.asks)), true
 	case len(o.misses) > 0:
-		return keyFrame(kindMiss, shift(&o.misses)), nil, true
+		return keyFrame(kindMiss, shift(&o.misses)), true
 	}
 	for id := range o.news {
 		delete(o.news, id)
@@ -48,18 +65,10 @@ func (l *link) next() (f frame, upload *key, ok bool) {
 			o.told[id] = new(set)
 		}
 		if f, ok := newsFrame(id, w.held, o.told[id]); ok {
-			return f, nil, true
+			return f, true
 		}
 	}
-	if len(o.uploads) > 0 {
-		k := shift(&o.uploads)
-		return frame{}, &k, true
-	}
-	if o.ping {
-		o.ping = false
-		return frame{kind: kindPing}, nil, true
-	}
-	return frame{}, nil, false
+	return frame{}, false
 }
 
 func shift(q *[]key) key {
@@ -73,29 +82,43 @@ func shift(q *[]key) key {
 func (l *link) write(ctx context.Context) error {
 	var buf []byte
 	for {
-		f, upload, ok := l.next()
-		if !ok {
-			select {
-			case <-l.toWriter:
-				continue
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if upload != nil {
-			var data []byte
-			if data, f = l.upload(*upload, buf); data != nil {
-				buf = data
-			}
-			if err := l.wire.Send(f.kind, f.payload, data); err != nil {
+		f, upload, wait := l.next()
+		switch {
+		case f != nil:
+			if err := l.wire.Send(f.kind, f.payload); err != nil {
 				return err
 			}
-			continue
-		}
-		if err := l.wire.Send(f.kind, f.payload); err != nil {
-			return err
+		case upload != nil:
+			data, head := l.upload(*upload, buf)
+			if data != nil {
+				buf = data
+			}
+			if err := l.wire.Send(head.kind, head.payload, data); err != nil {
+				return err
+			}
+		default:
+			if err := l.sleep(ctx, wait); err != nil {
+				return err
+			}
 		}
 	}
+}
+
+// sleep waits until there is something to say, for so long if that is not 0.
+func (l *link) sleep(ctx context.Context, wait time.Duration) error {
+	var due <-chan time.Time
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-l.toWriter:
+	case <-due:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // upload reads a chunk into buf; one that cannot be read is missed.
@@ -112,5 +135,8 @@ func (l *link) upload(k key, buf []byte) ([]byte, frame) {
 			l.node.dropWant(w)
 		}
 	}
+	l.node.mu.Lock()
+	l.node.given(l, k)
+	l.node.mu.Unlock()
 	return nil, keyFrame(kindMiss, k)
 }

@@ -92,3 +92,51 @@ func TestSlowPeerIsStillAsked(t *testing.T) {
 		}
 	})
 }
+
+// Of two peers that ask for the same chunk one gets it, and the other when the first one has it or takes too long. Who
+// cancels meanwhile costs nothing.
+func TestOnePeerAtATime(t *testing.T) {
+	c := newContent(1, 2*chunk.Size)
+	k := key{1, 0}
+	cases := map[string]func(first, second *fake){
+		"the first has it":         func(first, _ *fake) { first.say(frame{kindHave, keyFrame(kindHave, k).payload}) },
+		"the first is gone":        func(first, _ *fake) { first.raw.Close() },
+		"the first takes too long": func(_, _ *fake) { time.Sleep(firstLate / 2) },
+		"the second cancels":       func(_, second *fake) { second.say(keyFrame(kindCancel, k)) },
+		"the second asks another":  func(_, second *fake) { second.say(keyFrame(kindRequest, key{1, 1})) },
+	}
+	for name, then := range cases {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, 1)
+				defer f.close()
+				h := f.hosts[0]
+				h.want(1, c)
+				h.put(1, c, 0)
+				h.put(1, c, 1)
+				var fakes []*fake
+				for _, name := range []string{"first", "second"} {
+					p, _ := f.newFake(h, name)
+					defer p.raw.Close()
+					go p.serve(nil)
+					p.say(helloFrame(), keyFrame(kindRequest, k))
+					synctest.Wait()
+					fakes = append(fakes, p)
+				}
+				if one, two := fakes[0].chunks(), fakes[1].chunks(); one != 1 || two != 0 {
+					t.Fatalf("the first has got %d, the second %d", one, two)
+				}
+				then(fakes[0], fakes[1])
+				synctest.Wait()
+				want := 1
+				if name == "the second cancels" {
+					want = 0
+					time.Sleep(time.Second)
+				}
+				if n := fakes[1].chunks(); n != want {
+					t.Errorf("the second has got %d, expected %d", n, want)
+				}
+			})
+		})
+	}
+}
