@@ -30,6 +30,7 @@ type Options struct {
 
 	ConnectTimeout time.Duration // for TCP, handshake and authentication of each hop; default 10 s
 	KeepAlive      time.Duration // interval of keepalives; default 5 s
+	Limit          *Limiter      // of what is sent, with all other connections that have it; nil = none
 	Getenv         func(string) string
 }
 

@@ -9,18 +9,13 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync/atomic"
 	"syscall"
-	"time"
 
 	"golang.org/x/crypto/ssh"
 )
 
 // clientVersion is what sshd's log shows.
 const clientVersion = "SSH-2.0-ship"
-
-// firstRetry is the pause after a hop hung up before it said a word; it doubles.
-const firstRetry = 200 * time.Millisecond
 
 // hop is one SSH connection on the way.
 type hop struct {
@@ -29,35 +24,6 @@ type hop struct {
 	root *meter // the first hop's conn
 	key  []byte // the host key that it proved to have, as on the wire
 	addr netip.AddrPort
-}
-
-// errHungUp is a hop that closed the connection before it said a word. sshd does so at random when many connect at once
-// (MaxStartups), which a jump host for a fleet sees: worth another try.
-var errHungUp = errors.New("closes the connection before saying a word")
-
-// openHop connects to a hop, through via if there is one, within the hop's connect timeout.
-func openHop(ctx context.Context, s settings, via *hop) (*hop, error) {
-	inTime, cancel := context.WithTimeout(ctx, s.connectTimeout)
-	defer cancel()
-	for pause := firstRetry; ; pause *= 2 {
-		h, err := handshake(inTime, s, via)
-		if err == nil {
-			return h, nil
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
-		if !errors.Is(err, errHungUp) {
-			return nil, err
-		}
-		again := time.NewTimer(pause)
-		select {
-		case <-again.C:
-		case <-inTime.Done():
-			again.Stop()
-			return nil, err
-		}
-	}
 }
 
 // handshake opens the connection and authenticates both sides.
@@ -75,16 +41,18 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 	if err != nil {
 		return nil, unreachable(ctx, s, err, false)
 	}
-	h := &hop{conn: &meter{Conn: conn}, addr: remoteAddr(conn, s, via)}
+	h := &hop{conn: newMeter(conn, nil), addr: remoteAddr(conn, s, via)}
 	if h.root = h.conn; via != nil {
 		h.root = via.root
+	} else {
+		h.conn.limit = s.limit // the others' bytes are in this one's
 	}
 	// x/crypto's own timeout covers TCP only, and a channel has no deadlines: closing is what ends a silent handshake.
 	stop := context.AfterFunc(ctx, func() { h.root.Close() })
 	defer stop()
 	cc, channels, requests, err := ssh.NewClientConn(h.conn, s.addr(), &ssh.ClientConfig{
 		User: s.user, ClientVersion: clientVersion,
-		Config: strongConfig(),
+		Config: algorithms(hasAES()),
 		HostKeyCallback: func(name string, addr net.Addr, key ssh.PublicKey) error {
 			if h.key == nil { // later exchanges of keys come here again, while others read it
 				h.key = key.Marshal()
@@ -107,20 +75,13 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 		return nil, trust.refused
 	case login.asked && ctx.Err() == nil && !lost(err):
 		return nil, login.refused(err)
-	case h.conn.read.Load() == 0 && ctx.Err() == nil && lost(err):
-		if p, ok := conn.(interface{ lastWords() string }); ok {
+	case !login.asked && ctx.Err() == nil && lost(err):
+		if p, ok := conn.(interface{ lastWords() string }); ok && h.conn.read.Load() == 0 {
 			return nil, &UnreachableError{Host: s.written, Err: errors.New("ProxyCommand ended: " + p.lastWords())}
 		}
-		err = errHungUp
+		err = h.conn.greeting.hungUp()
 	}
 	return nil, unreachable(ctx, s, err, true)
-}
-
-// strongConfig leaves the weak choices out: x/crypto's defaults still have SHA-1 key exchange and truncated MACs. Its
-// order has AES-GCM first, which is several times as fast as the rest where the CPU has AES.
-func strongConfig() ssh.Config {
-	a := ssh.SupportedAlgorithms()
-	return ssh.Config{KeyExchanges: a.KeyExchanges, Ciphers: a.Ciphers, MACs: a.MACs}
 }
 
 func dialHop(ctx context.Context, s settings, via *hop) (net.Conn, error) {
@@ -148,6 +109,7 @@ func unreachable(ctx context.Context, s settings, err error, connected bool) *Un
 	e := &UnreachableError{Host: s.written, Err: &reason{s.addr() + ": " + plainReason(err), err}}
 	var dns *net.DNSError
 	var closed *ssh.OpenChannelError
+	var dropped *hungUpError
 	switch {
 	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
 		text := fmt.Sprintf("no answer from %s within %s", s.addr(), s.connectTimeout)
@@ -157,8 +119,8 @@ func unreachable(ctx context.Context, s settings, err error, connected bool) *Un
 			e.hint = "is that sshd? a host that is frozen or out of memory looks like this too"
 		}
 		e.Err = &reason{text, context.DeadlineExceeded}
-	case errors.Is(err, errHungUp):
-		e.hint = "is that sshd? if so, it may have too many connections (MaxStartups) or refuse this address"
+	case errors.As(err, &dropped):
+		e.hint = dropped.hint()
 	case errors.As(err, &dns) && dns.IsNotFound:
 		e.Err, e.hint = &reason{"no host has the name " + s.host, err}, "check the name, or give it a HostName in ssh_config"
 	case errors.As(err, &closed) && closed.Reason == ssh.Prohibited:
@@ -194,22 +156,4 @@ func plainReason(err error) string {
 func lost(err error) bool {
 	var no syscall.Errno
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.As(err, &no)
-}
-
-// meter counts the bytes of a connection.
-type meter struct {
-	net.Conn
-	read, written atomic.Int64
-}
-
-func (m *meter) Read(p []byte) (int, error) {
-	n, err := m.Conn.Read(p)
-	m.read.Add(int64(n))
-	return n, err
-}
-
-func (m *meter) Write(p []byte) (int, error) {
-	n, err := m.Conn.Write(p)
-	m.written.Add(int64(n))
-	return n, err
 }

@@ -30,6 +30,7 @@ func (c *Client) keepAlive(interval time.Duration) {
 		bytes: func() (received, acknowledged int64) {
 			return root.read.Load(), root.written.Load() - unsent(root.Conn)
 		},
+		held: func() bool { return root.held.Load() && unsent(root.Conn) == 0 },
 	}
 	if p.watch(interval, c.done) {
 		c.end(fmt.Errorf("%w: %s: no answer for %s", ErrLinkLost, c.host, unanswered*interval))
@@ -40,10 +41,12 @@ func (c *Client) keepAlive(interval time.Duration) {
 type pulse struct {
 	ping  func(answered chan<- struct{})        // sends a keepalive; one value comes when it is answered, or at the end
 	bytes func() (received, acknowledged int64) // so far
+	held  func() bool                           // our own limit holds us back, and all that went before was acknowledged
 }
 
 // watch returns true when the other side is dead, false when done is closed. A keepalive counts as unanswered only if
-// nothing else moved in its interval: behind megabytes of ours on a slow line, an answer takes its time.
+// nothing else moved in its interval: behind megabytes of ours on a slow line, or behind a limit, an answer takes its
+// time.
 func (p pulse) watch(interval time.Duration, done <-chan struct{}) bool {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
@@ -61,7 +64,7 @@ func (p pulse) watch(interval time.Duration, done <-chan struct{}) bool {
 		case <-tick.C:
 		}
 		r, a := p.bytes()
-		if r > received || a > acknowledged+moved {
+		if r > received || a > acknowledged+moved || p.held() {
 			missed = 0
 		} else if waiting {
 			missed++

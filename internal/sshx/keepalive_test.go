@@ -11,6 +11,7 @@ func TestWatch(t *testing.T) {
 	for name, tt := range map[string]struct {
 		dies    time.Duration                                         // the other side answers no keepalive from then on
 		moves   func(at time.Duration) (received, acknowledged int64) // nil = nothing but keepalives
+		held    time.Duration                                         // our limit holds us back until then
 		noticed time.Duration                                         // 0 = never
 	}{
 		"lives":          {dies: time.Hour},
@@ -21,6 +22,7 @@ func TestWatch(t *testing.T) {
 		"only the keepalive is acknowledged": {dies: 0, noticed: 15 * second, moves: func(at time.Duration) (int64, int64) {
 			return 0, 100 * int64(min(at, 6*second)/second)
 		}},
+		"held back by our limit": {dies: 0, held: 41 * second, noticed: 55 * second},
 		"stops in between": {dies: 0, noticed: 45 * second, moves: func(at time.Duration) (int64, int64) {
 			return int64(min(at, 29*second)), 0
 		}},
@@ -37,6 +39,7 @@ func TestWatch(t *testing.T) {
 							answered <- struct{}{}
 						}
 					},
+					held: func() bool { return time.Since(start) < tt.held },
 					bytes: func() (int64, int64) {
 						if tt.moves == nil {
 							return 0, 0

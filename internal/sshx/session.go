@@ -170,7 +170,7 @@ func (s *session) note(r *ssh.Request) {
 
 // pumpIn moves stdin to the command, and closes it there.
 func (s *session) pumpIn() {
-	_, err := io.CopyBuffer(s.ch, s.in, make([]byte, pumpSize))
+	_, err := io.CopyBuffer(s.ch, s.in, make([]byte, s.client.hops[0].conn.limit.packet(pumpSize)))
 	s.in.Close()
 	if err == nil {
 		_ = s.ch.CloseWrite() // fails only if the command is gone

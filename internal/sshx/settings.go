@@ -42,6 +42,8 @@ type settings struct {
 	lax        string // what ssh_config says of StrictHostKeyChecking, if that is weaker than yes
 
 	connectTimeout, keepAlive time.Duration
+
+	limit *Limiter // of what is sent; nil = none
 }
 
 // addr is what to connect to.
@@ -141,6 +143,7 @@ func fromEntries(a address, o Options, e entries) (settings, error) {
 		keyAlias:       e.one("hostkeyalias"),
 		connectTimeout: pick(o.ConnectTimeout, seconds(e.one("connecttimeout")), defaultConnect),
 		keepAlive:      o.KeepAlive,
+		limit:          o.Limit,
 	}
 	if s.network == "" {
 		s.network = "tcp"
