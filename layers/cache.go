@@ -2,7 +2,6 @@ package layers
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -26,13 +25,6 @@ type cache struct {
 	quota int64 // bytes
 	tmp   string
 	alive *os.File
-}
-
-// cachedLayer is a layer's file, held open.
-type cachedLayer struct {
-	blob Blob
-	name string // of the file, unless it was evicted since
-	file *os.File
 }
 
 func openCache(dir string, quota int64) (*cache, error) {
@@ -128,32 +120,6 @@ func (c *cache) openLayer(name string, d DiffID, z Compression) *cachedLayer {
 		_ = os.Chtimes(name, now, now) // at worst it is evicted too early
 	}
 	return &cachedLayer{blob: Blob{Digest: digest, Size: size, Compression: z}, name: name, file: f}
-}
-
-// stored gives random access; the layer is then the result's.
-func (l *cachedLayer) stored() *storedBlob {
-	return &storedBlob{ReaderAt: l.file, blob: l.blob, free: l.file.Close, name: l.name}
-}
-
-// open reads the layer, verified. A layer that turns out to be damaged is removed.
-func (l *cachedLayer) open() io.ReadCloser {
-	r := io.NopCloser(io.NewSectionReader(l.file, 0, l.blob.Size))
-	return &removeIfBad{verify(r, l.blob.Digest, l.blob.Size), l.name}
-}
-
-type removeIfBad struct {
-	io.ReadCloser
-	name string
-}
-
-func (r *removeIfBad) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
-	var bad *MismatchError
-	if errors.As(err, &bad) {
-		_ = os.Remove(r.name)
-		err = fmt.Errorf("cached layer is damaged and was removed, %w: %w", ErrTryAgain, err)
-	}
-	return n, err
 }
 
 // keepStored keeps a checked blob of a source too: as another name of the source's file if that can be, else as a copy.

@@ -68,7 +68,7 @@ func (s *Spool) encodeOnce(ctx context.Context, m *making, img *Image, i int, z 
 	if err != nil {
 		return err
 	}
-	s.settle(ctx, m, kept.blob, kept.name, nil)
+	s.settle(ctx, m, kept.blob, kept.spoil, nil)
 	return nil
 }
 

@@ -348,6 +348,21 @@ func testExport(t *testing.T, e *realEngine, z Compression) {
 	if blind.saves.Load() != 2 {
 		t.Errorf("%d exports", blind.saves.Load())
 	}
+	// One that turns out to be damaged is exported again for the next who asks.
+	files, err = filepath.Glob(filepath.Join(cache, s.ids[1].Hex()+".*.zstd"))
+	must(t, errors.Join(err, flip(files[0])))
+	spool := newSpool(t, SpoolOptions{Dir: cache})
+	for try, want := range []error{ErrTryAgain, nil} {
+		g, err := spool.Grow(t.Context(), img, 1, Accept{Zstd: true})
+		must(t, err)
+		if _, err := g.Blob(t.Context()); !errors.Is(err, want) {
+			t.Errorf("try %d: %v", try, err)
+		}
+		must(t, g.Close())
+	}
+	if blind.saves.Load() != 3 {
+		t.Errorf("%d exports", blind.saves.Load())
+	}
 }
 
 // testDamagedFolder: what lies in the engine's folder is not what its records say.

@@ -24,6 +24,8 @@ type graphSource struct {
 	mu    sync.Mutex // held while exporting, too: whoever needs a layer has to wait for it anyway
 	bad   error      // why overlay and folder are not used any more
 	files map[DiffID]*cachedLayer
+	// forgotten are damaged, and perhaps still being read.
+	forgotten []*cachedLayer
 }
 
 func openGraph(ctx context.Context, r Ref, e Engine, store EngineStore, id Digest, o OpenOptions) (Source, error) {
@@ -55,7 +57,10 @@ func (s *graphSource) Close() error {
 	for _, f := range s.files {
 		errs = append(errs, f.file.Close())
 	}
-	s.files = nil
+	for _, f := range s.forgotten {
+		errs = append(errs, f.file.Close())
+	}
+	s.files, s.forgotten = nil, nil
 	if s.folder != nil {
 		errs = append(errs, s.folder.Close())
 	}
@@ -181,41 +186,7 @@ func (s *graphSource) open(ctx context.Context, i int) (io.ReadCloser, error) {
 	if l.Blob.Compression != Plain {
 		return f.open(), nil
 	}
-	plain, err := unpack(f.open(), f.blob.Compression)
-	if err != nil {
-		return nil, err
-	}
-	return verify(plain, Digest(l.DiffID), -1), nil
-}
-
-// openAt is for layers that come from the cache.
-func (s *graphSource) openAt(ctx context.Context, i int) (*storedBlob, error) {
-	f, err := s.exported(ctx, s.img.Layers[i].DiffID)
-	if err != nil {
-		return nil, err
-	}
-	b := f.stored()
-	b.free = nil // the source closes it
-	return b, nil
-}
-
-// exported returns a layer from the cache, where an export puts it.
-func (s *graphSource) exported(ctx context.Context, d DiffID) (*cachedLayer, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if f := s.cached(d); f != nil {
-		return f, nil
-	}
-	if s.bad == nil {
-		tell(s.emit, "a layer is not in the cache: the engine exports the whole image, once")
-	}
-	if _, err := s.export(ctx); err != nil {
-		return nil, err
-	}
-	if f := s.files[d]; f != nil {
-		return f, nil
-	}
-	return nil, fmt.Errorf("the engine's export lacks layer %s", d.Short())
+	return f.unpack(l.DiffID)
 }
 
 // openFolder reads a layer from the engine's folder; nil and no error where that is not the way.
@@ -244,13 +215,14 @@ func (s *graphSource) openFolder(ctx context.Context, i int) (r io.ReadCloser, e
 	return nil, nil
 }
 
-// again: a layer whose folder turned out to hold something else is exported instead.
+// again: a layer whose folder turned out to hold something else is exported instead, one that was damaged in the cache
+// is anew.
 func (s *graphSource) again(err error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var folder *overlayError
 	if !errors.As(err, &folder) {
-		return false
+		return errors.Is(err, ErrTryAgain)
 	}
 	s.giveUpFolder(err)
 	return true

@@ -1,5 +1,6 @@
 // Package layers knows container images: where they are read from (Source), what they are made of (Image, Layer),
-// what a host has of one (Held), and how an image is written for `docker load` (Archive).
+// what a host has of one (Held), how its layers are made ready to be sent (Spool, Growing), and how an image is written
+// for `docker load` (Archive). A PlainLayer is a layer as deltas see it.
 //
 // Words, as in the OCI image specification: a layer's diff ID is the digest of its uncompressed tar; its blob is the
 // layer as stored, perhaps compressed, named by its own digest; the config lists the diff IDs; the manifest lists the

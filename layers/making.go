@@ -31,7 +31,7 @@ type making struct {
 	more     chan struct{} // closed and replaced whenever something below changes
 	bytes    io.ReaderAt
 	close    func() error // frees bytes
-	name     string       // of the file in the cache; "" = the bytes are the source's, or have no name yet
+	spoil    func()       // takes damaged bytes out of the cache; nil = they are not in it
 	have     int64        // bytes that can be read
 	promised int64        // bytes that somebody was told of
 	blob     Blob         // Digest "" = not known yet
@@ -101,8 +101,8 @@ func (m *making) open() io.ReadCloser {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := verify(io.NopCloser(io.NewSectionReader(m.bytes, 0, m.blob.Size)), m.blob.Digest, m.blob.Size)
-	if m.name == "" {
+	if m.spoil == nil {
 		return r
 	}
-	return &removeIfBad{r, m.name}
+	return &cachedReader{ReadCloser: r, spoil: m.spoil}
 }

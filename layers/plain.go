@@ -131,9 +131,9 @@ func (s *Spool) cachedWay(d DiffID) plainWay {
 		if c == nil {
 			return ErrNotHeld
 		}
-		err := s.unpackTo(ctx, m, c.open(), c.blob.Compression, d)
-		if err != nil && ctx.Err() == nil {
-			_ = os.Remove(c.name) // it is damaged
+		r, err := c.unpack(d)
+		if err == nil {
+			err = s.unpackTo(ctx, m, r, Plain, d)
 		}
 		return errors.Join(err, c.file.Close())
 	}

@@ -52,13 +52,13 @@ func (s *Spool) work(ctx context.Context, m *making, do job) {
 
 // settle keeps the making for the next who asks: it is whole, or its bytes were there before and check reads them
 // through. Then blob may lack its digest, and bytes can be read only as far as they were checked.
-func (s *Spool) settle(ctx context.Context, m *making, blob Blob, name string, check job) {
+func (s *Spool) settle(ctx context.Context, m *making, blob Blob, spoil func(), check job) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.settled, m.check = true, check
 	m.holds++
 	s.settled = append(s.settled, m)
-	m.change(func() { m.blob, m.name = blob, name })
+	m.change(func() { m.blob, m.spoil = blob, spoil })
 	if check == nil {
 		m.finish()
 		return

@@ -7,16 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
 
 // storedBlob is a blob that is there already, with random access. Nothing of it is verified.
 type storedBlob struct {
 	io.ReaderAt
-	blob Blob         // Digest "" = not known
-	free func() error // nil = nothing to do
-	name string       // of the file in the cache; "" = it is the source's
-	path string       // of a file that holds the blob and nothing else, in the source; "" = there is none
+	blob  Blob         // Digest "" = not known
+	free  func() error // nil = nothing to do
+	spoil func()       // takes it out of the cache when it is damaged; nil = it is the source's
+	path  string       // of a file that holds the blob and nothing else, in the source; "" = there is none
 }
 
 // errNoBytes: a blob has to be made first.
@@ -41,13 +40,13 @@ func (s *Spool) find(ctx context.Context, m *making, img *Image, i int, z Compre
 		b = c.stored()
 	}
 	m.start(b, b.free)
-	keep := s.keep && b.name == "" && !s.cache.keeps(l.DiffID, b.blob)
+	keep := s.keep && b.spoil == nil && !s.cache.keeps(l.DiffID, b.blob)
 	if keep {
 		s.mu.Lock()
 		m.eager = true
 		s.mu.Unlock()
 	}
-	s.settle(ctx, m, b.blob, b.name, func(ctx context.Context, m *making) error {
+	s.settle(ctx, m, b.blob, b.spoil, func(ctx context.Context, m *making) error {
 		err := s.checkStored(ctx, m, b, l.DiffID, keep)
 		if err != nil {
 			return fmt.Errorf("read layer %s: %w", l.DiffID.Short(), err)
@@ -119,9 +118,9 @@ func copyInside(w io.Writer, r io.Reader, z Compression, d DiffID) error {
 
 // damaged takes a bad file out of the cache.
 func (b *storedBlob) damaged(err error) error {
-	if b.name == "" {
+	if b.spoil == nil {
 		return err
 	}
-	_ = os.Remove(b.name)
-	return fmt.Errorf("cached layer is damaged and was removed, %w: %w", ErrTryAgain, err)
+	b.spoil()
+	return errDamaged(err)
 }
