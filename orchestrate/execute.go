@@ -23,8 +23,8 @@ const (
 type Inputs struct {
 	Hosts      []Host // as the plan's, in the same order
 	Generation int64
-	Source     layers.Source // the release's image; nil if the hosts hold it (rollback)
-	Spool      *layers.Spool
+	Source     layers.Source    // the release's image; nil if the hosts hold it (rollback)
+	Transfer   transfer.Options // how images go to hosts; their names are filled in
 	Proxy      ProxyImage
 	Emit       event.Func
 }
@@ -129,7 +129,8 @@ func (r *run) ship(ctx context.Context, rep *Report) error {
 		}
 	}
 	if len(proxies) > 0 {
-		o := transfer.Options{Tag: r.Proxy.Ref(), Spool: r.Spool, Emit: r.Emit}
+		o := r.Transfer
+		o.Tag = r.Proxy.Ref()
 		if _, err := transfer.Push(ctx, proxies, r.Proxy.Source, o); err != nil {
 			return wrap("ship the proxy", err)
 		}
@@ -137,7 +138,8 @@ func (r *run) ship(ctx context.Context, rep *Report) error {
 	if r.Source == nil || len(image) == 0 {
 		return nil
 	}
-	o := transfer.Options{Tag: r.plan.Desired.App.ImageRef(r.plan.Desired.Release), Spool: r.Spool, Emit: r.Emit}
+	o := r.Transfer
+	o.Tag = r.plan.Desired.App.ImageRef(r.plan.Desired.Release)
 	results, err := transfer.Push(ctx, image, r.Source, o)
 	for n, res := range results {
 		rep.Hosts[at[n]].shipped(res)

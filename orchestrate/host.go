@@ -16,6 +16,8 @@ type Host struct {
 	Shell  Shell
 	Engine Engine
 	Proxy  Proxy
+	Remote transfer.Remote // nil = images go there without a helper
+	Group  string          // hosts of other groups never feed this one
 }
 
 // Shell runs small POSIX scripts on the host, with the rights that Docker needs there (root, or through sudo, or a
@@ -60,5 +62,5 @@ type Proxy interface {
 
 // TransferHost is h as package transfer sees it.
 func TransferHost(h Host) transfer.Host {
-	return transfer.Host{Name: h.Name, Engine: h.Engine, Free: func(ctx context.Context, dir string) (int64, error) { return freeDisk(ctx, h.Shell, dir) }}
+	return transfer.Host{Name: h.Name, Engine: h.Engine, Remote: h.Remote, Group: h.Group, Free: func(ctx context.Context, dir string) (int64, error) { return freeDisk(ctx, h.Shell, dir) }}
 }

@@ -101,8 +101,8 @@ func proxyAnswers(ctx context.Context, h Host) error {
 
 // BootProxy ships the proxy to the hosts and makes it run there; with replace, also where another version runs:
 // that one is stopped first, and its port refuses connections for the second that this takes.
-func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, spool *layers.Spool, replace bool, emit event.Func) error {
-	r := &run{Inputs: Inputs{Hosts: hosts, Proxy: p, Spool: spool, Emit: emit}}
+func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Options, replace bool) error {
+	r := &run{Inputs: Inputs{Hosts: hosts, Proxy: p, Emit: o.Emit}}
 	var targets []transfer.Host
 	var at []Host
 	found := make([]ObservedProxy, len(hosts))
@@ -123,7 +123,7 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, spool *layers.Sp
 	if len(targets) == 0 {
 		return nil
 	}
-	o := transfer.Options{Tag: p.Ref(), Spool: spool, Emit: emit}
+	o.Tag = p.Ref()
 	if _, err := transfer.Push(ctx, targets, p.Source, o); err != nil {
 		return wrap("ship the proxy", err)
 	}

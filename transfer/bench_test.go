@@ -33,7 +33,7 @@ func BenchmarkLoads(b *testing.B) {
 					if way == "single" {
 						plan.Loads = []Load{{Layers: plan.Missing, Top: len(img.Layers)}}
 					}
-					s := newSender(h.Host, plan, run, p.opt.Spool, time.Minute, a.tell)
+					s := newSender(h.Host, plan, run, direct{engine: h.Engine, spool: p.opt.Spool, image: plan.Image, accept: plan.Accept, progress: a.tell}, time.Minute, a.tell)
 					ref, err := s.send(b.Context())
 					must(b, err)
 					must(b, a.finish(b.Context(), asked, ref))

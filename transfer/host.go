@@ -6,6 +6,8 @@ import (
 
 	"ship/internal/docker"
 	"ship/layers"
+	"ship/transfer/place"
+	"ship/transfer/swarm"
 )
 
 // Host is one place an image is brought to. The caller opens and closes the link below Engine and Free.
@@ -14,7 +16,20 @@ type Host struct {
 	Engine Engine
 	// Free tells how many bytes can be written below dir on the host. Nil, or an error: disk space is not checked.
 	Free func(ctx context.Context, dir string) (int64, error)
+	// Remote starts programs on the host. Nil: there is no helper on it.
+	Remote Remote
+	// Group of hosts that may talk to each other: those of other groups never feed this one.
+	Group string
 }
+
+// Remote is how programs run on a host, and keys are given there.
+type Remote = swarm.Remote
+
+// Login is how a host was logged in to.
+type Login = swarm.Login
+
+// Binary is a helper program.
+type Binary = place.Binary
 
 // Engine is what a push uses of a host's Docker engine; *docker.Client has it all. It must stand several calls at once.
 type Engine interface {

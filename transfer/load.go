@@ -3,7 +3,6 @@ package transfer
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"sync"
@@ -53,7 +52,7 @@ func (s *sender) stream(ctx context.Context, k int) error {
 		wrote <- err
 	}()
 	loading, stopLoading := withGrace(ctx, whole)
-	_, err := s.host.Engine.LoadImage(loading, in)
+	_, err := s.courier.load(loading, in)
 	stopWriting()
 	_ = r.Close() // never fails; an engine that answers early leaves the writer blocked
 	in.begin()
@@ -108,7 +107,7 @@ func abortWith(ctx, loading context.Context, whole <-chan struct{}, abort contex
 // between the engine and its work.
 func (s *sender) write(ctx context.Context, w io.Writer, k int, whole chan<- struct{}) error {
 	load := s.plan.Loads[k]
-	out := watched{s.pulse, w}
+	out := s.courier.writer(watched{s.pulse, w})
 	if k > 0 && !wait(ctx, s.sent[k-1]) || !wait(ctx, s.begun[k]) {
 		return context.Cause(ctx)
 	}
@@ -149,24 +148,12 @@ func (s *sender) archive(ctx context.Context, load Load) (layers.Archive, error)
 	}
 	for _, i := range load.Layers {
 		select {
-		case b := <-s.ready[i]:
-			s.names[i] = layers.ArchiveLayer{DiffID: img.Layers[i].DiffID, Blob: b.Blob, Open: s.opener(ctx, i, b)}
+		case p := <-s.ready[i]:
+			s.names[i] = layers.ArchiveLayer{DiffID: img.Layers[i].DiffID, Blob: p.Blob, Open: func() (io.ReadCloser, error) { return p.open(ctx) }}
 		case <-ctx.Done():
 			return layers.Archive{}, context.Cause(ctx)
 		}
 	}
 	a.Layers = slices.Clone(s.names[:load.Top])
 	return a, nil
-}
-
-// opener tells that the layer is being sent, and counts its bytes.
-func (s *sender) opener(ctx context.Context, i int, b *layers.SpooledBlob) func() (io.ReadCloser, error) {
-	return func() (io.ReadCloser, error) {
-		r, err := b.Open(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("read layer %s: %w", s.plan.Image.Layers[i].DiffID.Short(), err)
-		}
-		s.progress.layer(s.plan.Image.Layers[i].DiffID, "send", "sending", b.Size)
-		return counted{r, s.progress}, nil
-	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"ship/internal/event"
 	"ship/layers"
+	"ship/transfer/wire"
 )
 
 // tellEvery is the shortest time between two progress events of a host.
@@ -14,8 +15,9 @@ const tellEvery = 100 * time.Millisecond
 
 // progress tells how one host's push goes.
 type progress struct {
-	emit event.Func
-	host string
+	emit   event.Func
+	host   string
+	totals *totals
 
 	mu    sync.Mutex
 	done  int64 // compressed bytes of layers
@@ -57,6 +59,23 @@ func (p *progress) add(n int) {
 	}
 }
 
+// arrived counts a chunk that came to the host's helper.
+func (p *progress) arrived(n int64, from byte) {
+	switch from {
+	case wire.FromUplink:
+		p.totals.add(n, 0, 0)
+	case wire.FromPeer:
+		p.totals.add(0, n, 0)
+	}
+	p.add(int(n))
+}
+
+// saved notes that n bytes less than a whole layer were sent.
+func (p *progress) saved(n int64) {
+	p.expect(-n)
+	p.totals.add(0, 0, n)
+}
+
 func (p *progress) bytes() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,6 +90,7 @@ type counted struct {
 
 func (c counted) Read(b []byte) (int, error) {
 	n, err := c.ReadCloser.Read(b)
+	c.to.totals.add(int64(n), 0, 0)
 	c.to.add(n)
 	return n, err
 }

@@ -32,6 +32,13 @@ type Options struct {
 	Silence    time.Duration // an engine that shows no life for so long has failed; 0 = 30 s
 	DiskFactor float64       // times the estimated need must be free on a host; 0 = 1.1; negative = do not check
 
+	// Helpers are the helper programs by architecture, as Go names it. None = hosts are served without.
+	Helpers map[string]Binary
+	Star    bool   // hosts are not to talk to each other: each is fed from here
+	Sources []Host // of the same image, beside the hosts: what they hold they send
+	Delta   Delta
+	Uplink  int64 // bytes a second, as measured in an earlier run; 0 = not known
+
 	small int64 // see group; 0 = smallLoad
 }
 
@@ -54,7 +61,13 @@ func Push(ctx context.Context, hosts []Host, src layers.Source, opt Options) ([]
 		return nil, err
 	}
 	opt = opt.complete(len(hosts))
-	p := &push{Options: opt, images: newImages(src)}
+	p := &push{Options: opt, images: newImages(src), asked: newGathering(len(hosts) + len(opt.Sources)), totals: &totals{emit: opt.Emit}}
+	p.crew = newCrew(hosts, opt)
+	for i, h := range opt.Sources {
+		p.asked.tell(len(hosts)+i, p.source(ctx, h))
+	}
+	defer p.patches.close()
+	defer p.crew.close(ctx)
 	results := make([]Result, len(hosts))
 	errs := make([]error, len(hosts))
 	slots := make(chan struct{}, opt.Parallel)
@@ -63,7 +76,7 @@ func Push(ctx context.Context, hosts []Host, src layers.Source, opt Options) ([]
 		wg.Go(func() {
 			slots <- struct{}{}
 			defer func() { <-slots }()
-			results[i] = p.host(ctx, h)
+			results[i] = p.host(ctx, i, h)
 			errs[i] = results[i].Err
 		})
 	}
@@ -90,25 +103,47 @@ func (o Options) complete(hosts int) Options {
 
 type push struct {
 	Options
-	images *images
+	images  *images
+	asked   *gathering
+	crew    *crew
+	totals  *totals
+	patches patches
+	sizes   struct { // of layers unpacked, by diff ID
+		sync.Mutex
+		of map[layers.DiffID]int64
+	}
 }
 
-func (p *push) host(ctx context.Context, h Host) Result {
+// source is a host that has the whole image and is sent nothing.
+func (p *push) source(ctx context.Context, h Host) *routable {
+	img, err := p.images.src.Image(ctx, layers.Platform{})
+	if err != nil {
+		return nil // the hosts will hear of it
+	}
+	return &routable{plan: HostPlan{Asked: Asked{Host: h.Name, Image: img}}, group: h.Group, helper: p.crew.can(h)}
+}
+
+// host does all for one host, in as many attempts as there is a reason for.
+func (p *push) host(ctx context.Context, index int, h Host) Result {
 	r := Result{Host: h.Name}
-	tell := &progress{emit: p.Emit, host: h.Name}
-	for try := 1; ; try++ {
-		a := attempt{push: p, host: h, tell: tell, result: &r, first: try == 1}
+	tell := &progress{emit: p.Emit, host: h.Name, totals: p.totals}
+	defer p.asked.tell(index, nil)
+	var again retries
+	for first := true; ; first = false {
+		a := attempt{push: p, host: h, index: index, tell: tell, result: &r, first: first, whole: again.whole}
 		err := a.do(ctx)
 		r.Bytes = tell.bytes()
 		if err == nil {
+			p.crew.leave(h.Name)
 			tell.say(event.Message, summary(r))
 			return r
 		}
-		if !errors.Is(err, errGone) || try == maxTries || ctx.Err() != nil {
+		text, ok := again.after(ctx, err, h.Remote != nil && h.Remote.Lost())
+		if !ok {
 			r.Err = onHost(h.Name, "send", err)
 			return r
 		}
-		tell.say(event.Message, "the host dropped layers meanwhile, asking again")
+		tell.say(event.Message, text)
 	}
 }
 
@@ -123,9 +158,11 @@ func summary(r Result) string {
 type attempt struct {
 	*push
 	host   Host
+	index  int
 	tell   *progress
 	result *Result
 	first  bool
+	whole  bool // no patches: one could not be applied
 }
 
 func (a *attempt) do(ctx context.Context) error {
@@ -143,12 +180,14 @@ func (a *attempt) do(ctx context.Context) error {
 		return plan.Refused
 	}
 	if id := asked.Holding.tagged; id != "" {
+		a.asked.tell(a.index, &routable{plan: plan, group: a.host.Group, helper: a.crew.can(a.host)})
 		a.result.ImageID = id
 		a.tidy(ctx, leftovers(asked.Holding.parts, asked.Image.ConfigDigest(), time.Now()))
 		return nil
 	}
+	c := a.courier(ctx, plan)
 	a.tell.phase("send")
-	s := newSender(a.host, plan, run, a.Spool, a.Silence, a.tell)
+	s := newSender(a.host, plan, run, c, a.Silence, a.tell)
 	ref, err := s.send(ctx)
 	a.result.Sent += s.whole
 	if err == nil {
@@ -210,4 +249,23 @@ func (a *attempt) undo(ctx context.Context, tags []string, err error) {
 	if err := removeTags(ctx, a.host.Engine, tags...); err != nil {
 		a.tell.say(event.Warning, err.Error()+"; the next push of this image will")
 	}
+}
+
+// courier decides how the layers get to the host.
+func (a *attempt) courier(ctx context.Context, plan HostPlan) courier {
+	r := &routable{plan: plan, group: a.host.Group, helper: a.crew.can(a.host)}
+	route := a.asked.route(ctx, a.index, r)
+	plain := direct{engine: a.host.Engine, spool: a.Spool, image: plan.Image, accept: plan.Accept, progress: a.tell}
+	if !route.Helper {
+		return plain
+	}
+	a.tell.phase("helper")
+	m, err := a.crew.member(ctx, a.host.Name, plan.Send)
+	if err != nil {
+		if ctx.Err() == nil {
+			a.tell.say(event.Message, "without a helper: "+err.Error())
+		}
+		return plain
+	}
+	return a.relay(ctx, m, plan, route)
 }

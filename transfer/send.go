@@ -14,9 +14,6 @@ import (
 const (
 	// loadsAtOnce: one unpacks while the next one streams.
 	loadsAtOnce = 2
-
-	// fetchAhead is how many layers a host waits for at once, which is how many a spool makes at once.
-	fetchAhead = 2
 )
 
 // sender does one host's loads.
@@ -24,31 +21,31 @@ type sender struct {
 	host     Host
 	plan     HostPlan
 	run      run
-	spool    *layers.Spool
+	courier  courier
 	pulse    *pulse
 	progress *progress
 
-	names []layers.ArchiveLayer            // how archives for this host name each layer; set in order of sending
-	ready map[int]chan *layers.SpooledBlob // by layer, room for one
-	begun []chan struct{}                  // by load: closed when the engine listens
-	sent  []chan struct{}                  // by load: closed when its layers are written
-	done  []chan struct{}                  // by load: closed when the engine has it
+	names []layers.ArchiveLayer // how archives for this host name each layer; set in order of sending
+	ready map[int]chan parcel   // by layer, room for one
+	begun []chan struct{}       // by load: closed when the engine listens
+	sent  []chan struct{}       // by load: closed when its layers are written
+	done  []chan struct{}       // by load: closed when the engine has it
 	mu    sync.Mutex
 	tags  []string // temporary tags that are on the host, or may be
 	whole int      // layers that the host has taken
 }
 
-func newSender(host Host, plan HostPlan, run run, spool *layers.Spool, silence time.Duration, p *progress) *sender {
-	s := &sender{host: host, plan: plan, run: run, spool: spool, progress: p}
+func newSender(host Host, plan HostPlan, run run, c courier, silence time.Duration, p *progress) *sender {
+	s := &sender{host: host, plan: plan, run: run, courier: c, progress: p}
 	s.pulse = &pulse{silence: silence, ask: func(ctx context.Context) error {
 		_, err := host.Engine.Info(ctx)
 		return err
 	}}
 	s.names = make([]layers.ArchiveLayer, len(plan.Image.Layers))
-	s.ready = make(map[int]chan *layers.SpooledBlob, len(plan.Missing))
+	s.ready = make(map[int]chan parcel, len(plan.Missing))
 	for i, l := range plan.Image.Layers {
 		if slices.Contains(plan.Missing, i) {
-			s.ready[i] = make(chan *layers.SpooledBlob, 1)
+			s.ready[i] = make(chan parcel, 1)
 			p.expect(sendSize(l.Blob))
 			continue
 		}
@@ -84,15 +81,14 @@ func (s *sender) send(ctx context.Context) (string, error) {
 // fetch gets the missing layers ready, ahead of their turn.
 func (s *sender) fetch(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(fetchAhead)
+	g.SetLimit(s.courier.ahead())
 	for _, i := range s.plan.Missing {
 		g.Go(func() error {
-			b, err := s.spool.Blob(ctx, s.plan.Image, i, s.plan.Accept)
+			l, err := s.courier.layer(ctx, i)
 			if err != nil {
-				return &stepError{"read", err}
+				return err
 			}
-			s.progress.expect(b.Size - sendSize(s.plan.Image.Layers[i].Blob))
-			s.ready[i] <- b
+			s.ready[i] <- l
 			return nil
 		})
 	}

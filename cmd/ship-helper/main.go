@@ -1,19 +1,25 @@
 // Command ship-helper is the part of ship that runs on hosts, and nothing else: small, since a host that lacks it has to
-// be sent it first. The whole program does the same under this name.
+// be sent it first. The whole program does the same under this name. See package transfer/helper.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
-	"slices"
+	"os/signal"
+	"syscall"
 
-	"ship/transfer/place"
+	"ship/transfer/helper"
 )
 
-func main() {
-	if !slices.Equal(os.Args[1:], []string{"check"}) {
-		fmt.Fprintln(os.Stderr, "ship helper: nothing but check, so far")
-		os.Exit(1)
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer stop()
+	if err := helper.Command(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Getenv); err != nil {
+		fmt.Fprintln(os.Stderr, "ship helper:", err)
+		return 1
 	}
-	fmt.Println(place.Checked)
+	return 0
 }

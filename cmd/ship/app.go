@@ -16,6 +16,7 @@ import (
 
 	"ship/config"
 	"ship/internal/event"
+	"ship/internal/sshx"
 	"ship/orchestrate"
 )
 
@@ -91,6 +92,11 @@ func matches(globs []string, name string) bool {
 
 // connectTarget opens links to the target's hosts, as its configuration says.
 func (d *deps) connectTarget(ctx context.Context, t *target) (*fleet, error) {
+	return d.connect(ctx, t.hosts, d.targetSSH(t))
+}
+
+// targetSSH is how the target's hosts are logged in to.
+func (d *deps) targetSSH(t *target) sshx.Options {
 	o := d.sshOptions()
 	s := t.conf.SSH
 	o.User, o.Port, o.Jump, o.HostKeys = s.User, s.Port, s.Jump, s.HostKeys
@@ -98,7 +104,7 @@ func (d *deps) connectTarget(ctx context.Context, t *target) (*fleet, error) {
 		o.ConfigFile = s.Config
 	}
 	o.Identities = append(o.Identities, s.Keys...)
-	return d.connect(ctx, t.hosts, o)
+	return o
 }
 
 // owner says who takes a lock, and for what.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -97,11 +96,12 @@ func (d *deps) localHost() ([]transfer.Host, func(), error) {
 // importTo pushes to the hosts that hold what the bundle leaves out. The others are refused before anything is sent to
 // them, and keep nobody from getting the image.
 func (d *deps) importTo(ctx context.Context, f *bundle.File, tag string, hosts []transfer.Host) error {
-	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
+	o, closeSpool, err := d.transfer(usualTransfer())
 	if err != nil {
-		return fmt.Errorf("open the layer cache: %w", err)
+		return err
 	}
-	defer spool.Close()
+	defer closeSpool()
+	o.Tag = tag
 	refused := d.askForLacking(ctx, f, hosts)
 	var able []transfer.Host
 	var results []transfer.Result
@@ -112,7 +112,7 @@ func (d *deps) importTo(ctx context.Context, f *bundle.File, tag string, hosts [
 			results = append(results, transfer.Result{Host: h.Name, Err: refused[i]})
 		}
 	}
-	pushed, err := transfer.Push(ctx, able, f, transfer.Options{Tag: tag, Spool: spool, Emit: d.ui.Emit})
+	pushed, err := transfer.Push(ctx, able, f, o)
 	d.printPush(tag, append(pushed, results...))
 	return errors.Join(append(refused, err)...)
 }

@@ -3,12 +3,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path/filepath"
 	"time"
 
 	"ship/internal/event"
-	"ship/layers"
 	"ship/orchestrate"
 )
 
@@ -71,11 +68,12 @@ func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, l
 		return none, err
 	}
 	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation(), Source: s.source, Emit: s.ui.Emit}
+	var closeSpool func()
 	var err error
-	if in.Spool, err = layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(s.cacheDir(), "layers"), Emit: s.ui.Emit}); err != nil {
-		return none, fmt.Errorf("open the layer cache: %w", err)
+	if in.Transfer, closeSpool, err = s.transfer(usualTransfer()); err != nil {
+		return none, err
 	}
-	defer in.Spool.Close()
+	defer closeSpool()
 	if p.BootsProxy() {
 		if in.Proxy, err = proxyImage(ctx, p.Desired.HTTPPort); err != nil {
 			return none, err

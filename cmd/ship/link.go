@@ -14,6 +14,7 @@ import (
 	"ship/internal/sshx"
 	"ship/orchestrate"
 	"ship/proxy"
+	"ship/transfer"
 )
 
 // Statuses of our own scripts: those of sysexits.h, which neither docker nor a shell uses for itself.
@@ -36,40 +37,128 @@ fi
 command -v docker >/dev/null || { echo "the docker command is missing" >&2; exit 69; }
 `
 
-// link is the SSH connection to one host, as the things that we do through it.
+// link is the SSH connection to one host, as the things that we do through it. A connection that is lost is made again
+// by whoever needs it next.
 type link struct {
-	name string
-	ssh  *sshx.Client
+	name    string
+	options sshx.Options
+
+	mu      sync.Mutex
+	current *sshx.Client
+	closed  bool
 }
 
-// Script runs text by sh on the host.
-func (l link) Script(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
-	res, err := l.ssh.Run(ctx, sshx.Command{Script: asDocker + `t=$1; shift; exec $up sh -c "$t" ship "$@"`, Argv: append([]string{text}, args...), Stdin: stdin})
+// client returns a connection that is not known to be lost.
+func (l *link) client(ctx context.Context) (*sshx.Client, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, net.ErrClosed
+	}
+	if !isDone(l.current) {
+		return l.current, nil
+	}
+	c, err := sshx.Dial(ctx, l.name, l.options)
+	if err != nil {
+		return nil, err
+	}
+	_ = l.current.Close() // it is over
+	l.current = c
+	return c, nil
+}
+
+func isDone(c *sshx.Client) bool {
+	select {
+	case <-c.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the connection for good.
+func (l *link) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	return l.current.Close()
+}
+
+// Lost tells whether the connection is down.
+func (l *link) Lost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return isDone(l.current)
+}
+
+// run runs a script by sh on the host.
+func (l *link) run(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
+	c, err := l.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.Run(ctx, sshx.Command{Script: text, Argv: args, Stdin: stdin})
 	return res.Stdout, l.explain(err)
 }
 
+// Script runs text by sh on the host, with the rights that Docker needs there.
+func (l *link) Script(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
+	return l.run(ctx, asDocker+`t=$1; shift; exec $up sh -c "$t" ship "$@"`, append([]string{text}, args...), stdin)
+}
+
 // engine dials the host's engine: `docker system dial-stdio` joins its socket to the command's standard input and output.
-func (l link) engine(ctx context.Context) (net.Conn, error) {
+func (l *link) engine(ctx context.Context) (net.Conn, error) {
 	return l.dial(ctx, "docker", "system", "dial-stdio")
 }
 
 // proxy dials the control socket inside the proxy's container.
-func (l link) proxy(ctx context.Context) (net.Conn, error) {
+func (l *link) proxy(ctx context.Context) (net.Conn, error) {
 	return l.dial(ctx, "docker", "exec", "-i", orchestrate.ProxyName, "/ship", "proxy", "control")
 }
 
-func (l link) dial(ctx context.Context, argv ...string) (net.Conn, error) {
-	c, err := l.ssh.Conn(ctx, sshx.Command{Script: asDocker + `exec $up "$@"`, Argv: argv})
+func (l *link) dial(ctx context.Context, argv ...string) (net.Conn, error) {
+	return l.start(ctx, asDocker+`exec $up "$@"`, argv)
+}
+
+func (l *link) start(ctx context.Context, script string, argv []string) (net.Conn, error) {
+	client, err := l.client(ctx)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.Conn(ctx, sshx.Command{Script: script, Argv: argv})
 	if err != nil {
 		return nil, l.explain(err)
 	}
 	return explained{c, l}, nil
 }
 
+// remote is a link as package transfer uses it: as the SSH user, unless Docker's rights are asked for.
+type remote struct{ *link }
+
+// Script runs text by sh on the host as the SSH user.
+func (r remote) Script(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
+	return r.run(ctx, text, args, stdin)
+}
+
+// Start runs a program on the host.
+func (r remote) Start(ctx context.Context, docker bool, argv ...string) (net.Conn, error) {
+	if docker {
+		return r.dial(ctx, argv...)
+	}
+	return r.start(ctx, `exec "$@"`, argv)
+}
+
+// Login says how the host was logged in to.
+func (r remote) Login() transfer.Login {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return transfer.Login{User: r.current.User(), Addr: r.current.RemoteAddr(), HostKey: r.current.HostKey()}
+}
+
 // explained turns the status of our script into an error that says what to do.
 type explained struct {
 	net.Conn
-	link link
+	link *link
 }
 
 func (e explained) Read(p []byte) (int, error) {
@@ -96,7 +185,7 @@ func (e *rightsError) Error() string { return e.cause }
 // Hint says how to get the rights.
 func (e *rightsError) Hint() string { return e.help }
 
-func (l link) explain(err error) error {
+func (l *link) explain(err error) error {
 	var exit *sshx.ExitError
 	if !errors.As(err, &exit) || exit.Status != statusNoEngine && exit.Status != statusNoRights {
 		return err
@@ -158,14 +247,14 @@ func dialHost(ctx context.Context, name string, o sshx.Options) (orchestrate.Hos
 	if err != nil {
 		return orchestrate.Host{}, nil, &orchestrate.HostError{Host: name, Step: "connect", Err: err}
 	}
-	l := link{name, c}
+	l := &link{name: name, options: o, current: c}
 	engine, px := docker.New(l.engine), proxy.NewClient(l.proxy)
 	stop := func() {
 		engine.Close()
 		px.Close()
-		_ = c.Close() // nothing more is said over it; what could fail has been answered
+		_ = l.Close() // nothing more is said over it; what could fail has been answered
 	}
-	return orchestrate.Host{Name: name, Shell: l, Engine: engine, Proxy: px}, stop, nil
+	return orchestrate.Host{Name: name, Shell: l, Engine: engine, Proxy: px, Remote: remote{l}}, stop, nil
 }
 
 // sshOptions are the flags' and, where a configuration was read, the file's.

@@ -8,13 +8,16 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
 	"ship/internal/ui"
+	"ship/transfer/place"
 )
 
 // CLI is the command line. Each command is one file of this package.
@@ -23,6 +26,7 @@ type CLI struct {
 
 	Init     InitCmd     `cmd:"" help:"Write a commented ship.yaml to start from."`
 	Push     PushCmd     `cmd:"" help:"Send an image to hosts: only the layers they lack."`
+	Seed     SeedCmd     `cmd:"" help:"Send an image from one host to others: nothing of it leaves this machine."`
 	Plan     PlanCmd     `cmd:"" help:"Show what deploy would do, and why. Changes nothing."`
 	Deploy   DeployCmd   `cmd:"" help:"Run a new release on all hosts, or on none."`
 	Rollback RollbackCmd `cmd:"" help:"Run an earlier release again."`
@@ -77,6 +81,10 @@ func run(args []string) int {
 	// What runs inside the proxy's container is no command for people, and must start without parsing anything else.
 	if len(args) >= 2 && args[0] == "proxy" && (args[1] == "run" || args[1] == "control") {
 		return runInside(ctx, args[1], args[2:])
+	}
+	// On a host that images are sent to, the program goes by another name.
+	if strings.HasPrefix(filepath.Base(os.Args[0]), place.Prefix) {
+		return runHelper(ctx, args)
 	}
 	var cli CLI
 	parser, err := newParser(&cli)

@@ -3,11 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 
 	"ship/internal/docker"
-	"ship/layers"
 	"ship/orchestrate"
 )
 
@@ -39,12 +37,12 @@ func (d *deps) bootProxies(ctx context.Context, replace bool) error {
 			return err
 		}
 		defer image.Source.Close()
-		spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
+		o, closeSpool, err := d.transfer(usualTransfer())
 		if err != nil {
-			return fmt.Errorf("open the layer cache: %w", err)
+			return err
 		}
-		defer spool.Close()
-		return orchestrate.BootProxy(ctx, s.fleet.Hosts, image, spool, replace, d.ui.Emit)
+		defer closeSpool()
+		return orchestrate.BootProxy(ctx, s.fleet.Hosts, image, o, replace)
 	})
 }
 

@@ -3,8 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 
+	"ship/internal/sshx"
 	"ship/internal/ui"
 	"ship/layers"
 	"ship/orchestrate"
@@ -45,21 +45,27 @@ func (c *PushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	f, err := d.connect(ctx, unique(c.To), d.sshOptions())
+	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), usualTransfer())
+}
+
+// send pushes to hosts and tells what became of it.
+func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []string, so sshx.Options, settings transferSettings, sources ...transfer.Host) error {
+	f, err := d.connect(ctx, names, so)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
+	o, closeSpool, err := d.transfer(settings)
 	if err != nil {
-		return fmt.Errorf("open the layer cache: %w", err)
+		return err
 	}
-	defer spool.Close()
+	defer closeSpool()
+	o.Tag, o.Sources = tag, sources
 	hosts := make([]transfer.Host, len(f.Hosts))
 	for i, h := range f.Hosts {
 		hosts[i] = orchestrate.TransferHost(h)
 	}
-	results, err := transfer.Push(ctx, hosts, src, transfer.Options{Tag: tag, Spool: spool, Emit: d.ui.Emit})
+	results, err := transfer.Push(ctx, hosts, src, o)
 	d.printPush(tag, results)
 	return err
 }

@@ -25,9 +25,13 @@ func (d *deps) openSource(ctx context.Context, s string) (layers.Source, layers.
 	}
 	ref, err := layers.ParseRef(s)
 	if err != nil {
-		return nil, ref, nil, &usageError{err, "sources are docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF] and oci:DIR[:REF]"}
+		return nil, ref, nil, &usageError{err, "sources are docker-daemon:REF, docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF], bundle:FILE and ssh://HOST/REF"}
 	}
 	o := layers.OpenOptions{CacheDir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit}
+	if ref.Transport == layers.TransportSSH {
+		src, _, done, err := d.openRemote(ctx, ref, d.sshOptions())
+		return src, ref, done, err
+	}
 	if ref.Transport != layers.TransportDaemon {
 		src, err := layers.Open(ctx, ref, nil, o)
 		if err != nil {

@@ -75,10 +75,11 @@ type Announce struct {
 	Sums        [][SumSize]byte
 }
 
-// Finish is a blob's size in bytes, once it is known: there are no more chunks than announced.
+// Finish is a blob's size in bytes and its digest, once they are known: there are no more chunks than announced.
 type Finish struct {
-	Blob uint32
-	Size int64
+	Blob   uint32
+	Size   int64
+	Digest [SumSize]byte
 }
 
 // Chunk is up to 1 MiB of a blob.
@@ -125,10 +126,9 @@ type Linked struct {
 	Error string `json:"error,omitempty"` // why not, or why not any more
 }
 
-// Produce asks for a blob made of layer DiffID of an image that the host's engine holds.
+// Produce asks for a blob made of a layer that the host's engine holds.
 type Produce struct {
 	Blob   uint32 `json:"blob"`
-	Image  string `json:"image"`
 	DiffID string `json:"diff_id"`
 	Zstd   bool   `json:"zstd"` // or gzip
 }
@@ -222,15 +222,18 @@ func ParseAnnounce(p []byte) (Announce, error) {
 
 // SendFinish sends a Finish as kind k.
 func (c *Conn) SendFinish(k Kind, f Finish) error {
-	return c.Send(k, binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, f.Blob), uint64(f.Size)))
+	b := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, f.Blob), uint64(f.Size))
+	return c.Send(k, b, f.Digest[:])
 }
 
 // ParseFinish reads a Finish.
 func ParseFinish(p []byte) (Finish, error) {
-	if len(p) != 12 || p[4]&0x80 != 0 {
+	if len(p) != 12+SumSize || p[4]&0x80 != 0 {
 		return Finish{}, fmt.Errorf("%w: finish of %d bytes", ErrFrame, len(p))
 	}
-	return Finish{Blob: binary.BigEndian.Uint32(p), Size: int64(binary.BigEndian.Uint64(p[4:]))}, nil
+	f := Finish{Blob: binary.BigEndian.Uint32(p), Size: int64(binary.BigEndian.Uint64(p[4:]))}
+	copy(f.Digest[:], p[12:])
+	return f, nil
 }
 
 // SendChunk sends a Chunk as kind k.

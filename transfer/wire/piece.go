@@ -22,6 +22,10 @@ const maxPiece = 64 << 10
 type Splice struct {
 	Blob uint32 `json:"blob"`
 	Size int64  `json:"size"` // bytes that it puts into the archive
+	// Unpack: the blob is compressed with zstd, which the host's engine does not read.
+	Unpack bool `json:"unpack,omitempty"`
+	// Own: there is no blob, it is the layer Base itself, unpacked.
+	Own bool `json:"own,omitempty"`
 	// Base is set if the blob is a patch: the layer, by diff ID, of an image on the host that it starts from.
 	Base      string `json:"base,omitempty"`
 	BaseImage string `json:"base_image,omitempty"`

@@ -1,0 +1,388 @@
+package swarm
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"ship/transfer/place"
+	"ship/transfer/wire"
+)
+
+// Remote is how a host is reached.
+type Remote interface {
+	place.Shell
+	// Start runs a program on the host; its standard input and output are the connection, and the program's end is an
+	// error of Read. docker: with the rights that Docker needs there, through sudo where the SSH user has not got them.
+	Start(ctx context.Context, docker bool, argv ...string) (net.Conn, error)
+	// Lost tells whether the link to the host is down. Whoever uses it again tries to make it again.
+	Lost() bool
+	// Login says how the host was logged in to: as whom, where, its host key as on the wire.
+	Login() Login
+}
+
+// Login is how a host was logged in to.
+type Login struct {
+	User    string
+	Addr    netip.AddrPort // as seen from here, or from the last jump host; zero = not known
+	HostKey []byte
+	Port    uint16 // of sshd; 0 = 22
+}
+
+// Member is one host whose helper runs. Fields below mu of the swarm are guarded by it.
+type Member struct {
+	Name  string
+	Group string // members of different groups never talk to each other
+
+	swarm   *Swarm
+	remote  Remote
+	login   Login
+	helper  place.Found
+	conn    net.Conn
+	control *wire.Conn
+	welcome wire.Welcome
+	signer  ed25519.PrivateKey // of this member, to log in to others with
+	says    sayings
+	queue   chan key
+	rtt     time.Duration
+	first   func()        // not nil while others wait to be given the helper by this one
+	over    chan struct{} // closed when the control connection is
+
+	mu      sync.Mutex
+	loads   map[uint32]chan wire.Loaded
+	ups     map[key]chan []byte
+	signs   map[uint32]*signing
+	lastID  uint32
+	gifts   map[string]chan wire.Linked
+	granted map[*Member]bool // who may log in: lines in the host's authorized_keys that are ours to remove
+
+	// Guarded by the swarm's mutex.
+	ready  bool // it can be sent chunks
+	left   bool // it needs nothing any more
+	giving int  // hosts that it is giving the helper to
+	heard  time.Time
+	links  map[*Member]*link
+	wants  map[uint32]*Want
+	under  map[key]time.Time // chunks on their way, since when
+	pace   pace
+	err    error // why it is no member any more
+}
+
+// Join places the helper on a host, starts it and connects it to other members. It returns once the helper runs. To bring
+// the helper there it sends worth bytes at most.
+func (s *Swarm) Join(ctx context.Context, name, group string, r Remote, worth int64) (*Member, error) {
+	m := &Member{Name: name, Group: group, swarm: s, remote: r, login: r.Login(), queue: make(chan key, mostWindow*2),
+		over: make(chan struct{}), loads: map[uint32]chan wire.Loaded{}, ups: map[key]chan []byte{}, signs: map[uint32]*signing{}, gifts: map[string]chan wire.Linked{}, granted: map[*Member]bool{},
+		links: map[*Member]*link{}, wants: map[uint32]*Want{}, under: map[key]time.Time{}, heard: time.Now()}
+	m.says.come = make(chan struct{}, 1)
+	defer func() {
+		if m.first != nil {
+			m.first()
+		}
+	}()
+	if err := m.start(ctx, worth); err != nil {
+		return nil, err
+	}
+	s.tasks.Go(func() { m.end2(m.listen()) })
+	s.tasks.Go(func() { m.says.run(s.ctx, m.over, m.control, m.fail) })
+	s.tasks.Go(m.ping)
+	if err := m.openData(ctx); err != nil {
+		m.fail(err)
+		return nil, err
+	}
+	s.mu.Lock()
+	s.members = append(s.members, m)
+	m.ready = true
+	s.linkUp(m)
+	s.mu.Unlock()
+	s.poke()
+	return m, nil
+}
+
+// start places the helper, runs it, and exchanges the first words.
+func (m *Member) start(ctx context.Context, worth int64) error {
+	err := m.place(ctx, worth)
+	defer func() {
+		if err != nil {
+			m.unlink(ctx)
+			m.forget(ctx)
+		}
+	}()
+	if err != nil {
+		return fmt.Errorf("place helper: %w", err)
+	}
+	if m.conn, err = m.remote.Start(ctx, true, m.helper.Path, "serve", m.helper.Dir); err != nil {
+		return fmt.Errorf("start helper: %w", err)
+	}
+	hung := time.AfterFunc(startPatience, func() { _ = m.conn.Close() })
+	defer hung.Stop()
+	ended := context.AfterFunc(ctx, func() { _ = m.conn.Close() })
+	defer ended()
+	err = m.hello()
+	if err != nil {
+		_ = m.conn.Close() // it says no more
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		err = fmt.Errorf("start helper: %w", err)
+	}
+	return err
+}
+
+// startPatience is how long a helper may take to say its first word.
+const startPatience = 20 * time.Second
+
+func (m *Member) hello() error {
+	if err := wire.Greet(m.conn); err != nil {
+		return err
+	}
+	if _, err := wire.Greeted(m.conn); err != nil {
+		return err
+	}
+	m.control = wire.NewConn(m.conn)
+	h := wire.Hello{Version: wire.Version, Run: m.swarm.run, Name: m.Name, Quota: m.swarm.Quota}
+	if err := m.control.SendJSON(wire.KindHello, h); err != nil {
+		return err
+	}
+	k, p, err := m.control.Recv()
+	if err != nil {
+		return err
+	}
+	if k != wire.KindWelcome {
+		return fmt.Errorf("%w: kind %d instead of a welcome", wire.ErrFrame, k)
+	}
+	if m.welcome, err = wire.Parse[wire.Welcome](p); err != nil {
+		return err
+	}
+	// Starting a program takes longer than a round trip: what that is shows now.
+	asked := time.Now()
+	if err := m.control.Send(wire.KindPing); err != nil {
+		return err
+	}
+	if k, _, err = m.control.Recv(); err == nil && k != wire.KindPong {
+		err = fmt.Errorf("%w: kind %d instead of a pong", wire.ErrFrame, k)
+	}
+	m.rtt = time.Since(asked)
+	return err
+}
+
+// ErrGone is wrapped by the errors of a member whose helper has ended.
+var ErrGone = errors.New("the helper ended")
+
+// Err is why the member is none any more; nil while it is.
+func (m *Member) Err() error {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	return m.err
+}
+
+// Free is how many bytes of chunks the host has room for; -1 = not known.
+func (m *Member) Free() int64 { return m.welcome.Free }
+
+const (
+	pingEvery = time.Second
+	// longLine is a round trip from which on one channel's window of 2 MiB holds a line back.
+	longLine      = 20 * time.Millisecond
+	dataChannels  = 3 // on a long line, beside the control channel
+	errMemberLeft = memberError("it has left")
+)
+
+type memberError string
+
+func (e memberError) Error() string { return string(e) }
+
+func (m *Member) ping() {
+	tick := time.NewTicker(pingEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			m.say(func(c *wire.Conn) error { return c.Send(wire.KindPing) })
+		case <-m.over:
+			return
+		}
+	}
+}
+
+// openData opens the channels for chunks.
+func (m *Member) openData(ctx context.Context) error {
+	n := 1
+	if m.rtt >= longLine {
+		n = dataChannels
+	}
+	for i := range n {
+		c, err := m.join(ctx)
+		if err != nil && i > 0 {
+			break // fewer will do
+		}
+		if err != nil {
+			return fmt.Errorf("open data channel: %w", err)
+		}
+		m.swarm.tasks.Go(func() { m.feed(c) })
+	}
+	return nil
+}
+
+func (m *Member) join(ctx context.Context) (net.Conn, error) {
+	c, err := m.remote.Start(ctx, false, m.helper.Path, "join", m.helper.Dir, m.swarm.run, wire.RoleData)
+	if err != nil {
+		return nil, err
+	}
+	hung := time.AfterFunc(startPatience, func() { _ = c.Close() })
+	defer hung.Stop()
+	if err := wire.Greet(c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	if _, err := wire.Greeted(c); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return c, nil
+}
+
+// feed sends queued chunks over one channel.
+func (m *Member) feed(c net.Conn) {
+	s := m.swarm
+	stop := context.AfterFunc(s.ctx, func() { _ = c.Close() })
+	defer stop()
+	defer c.Close()
+	w := wire.NewConn(c)
+	buf := make([]byte, maxChunk)
+	for {
+		var k key
+		select {
+		case k = <-m.queue:
+		case <-m.over:
+			return
+		case <-s.ctx.Done():
+			return
+		}
+		if !s.stillWanted(m, k) {
+			continue
+		}
+		p, err := s.read(s.ctx, k.b, k.i, buf)
+		if err != nil {
+			s.failBlob(k.b, err)
+			continue
+		}
+		if err := w.SendChunk(wire.KindChunk, wire.Chunk{Blob: k.b.id, Index: uint32(k.i), Data: p}); err != nil {
+			m.fail(fmt.Errorf("send chunk: %w", err))
+			return
+		}
+		s.mu.Lock()
+		s.uplink += int64(len(p))
+		s.mu.Unlock()
+	}
+}
+
+// maxChunk is the size of a chunk in bytes.
+const maxChunk = 1 << 20
+
+// stillWanted: meanwhile the member may have got the chunk from a peer.
+func (s *Swarm) stillWanted(m *Member, k key) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := k.b.wants[m]
+	if w == nil || !w.open() || w.has(k.i) || k.b.err != nil {
+		delete(m.under, k)
+		return false
+	}
+	return true
+}
+
+// fail ends the membership.
+func (m *Member) fail(err error) {
+	_ = m.conn.Close() // what can be said has been
+	m.end2(err)
+}
+
+// end2 notes why the member is none any more.
+func (m *Member) end2(err error) {
+	if err == nil || err == io.EOF {
+		err = errMemberLeft
+	}
+	s := m.swarm
+	s.mu.Lock()
+	if m.err == nil {
+		m.err = fmt.Errorf("%w: %w", ErrGone, err)
+		close(m.over)
+	}
+	m.ready = false
+	clear(m.under)
+	for _, w := range m.wants {
+		w.end(m.err)
+	}
+	for _, b := range s.blobs {
+		if b.maker == m && b.size < 0 {
+			s.failLocked(b, m.err)
+		}
+	}
+	s.mu.Unlock()
+	m.mu.Lock()
+	for id, c := range m.loads {
+		close(c)
+		delete(m.loads, id)
+	}
+	for k, c := range m.ups {
+		close(c)
+		delete(m.ups, k)
+	}
+	for id, g := range m.signs {
+		g.end(m.err)
+		delete(m.signs, id)
+	}
+	m.mu.Unlock()
+	s.poke()
+}
+
+// Leave says that the member needs nothing any more: at the end its host keeps no chunk. Until then it serves others.
+func (m *Member) Leave() {
+	m.swarm.mu.Lock()
+	defer m.swarm.mu.Unlock()
+	m.left = true
+}
+
+// end closes the member down: with Close of the swarm, once nobody needs its chunks any more.
+func (m *Member) end(ctx context.Context) {
+	m.unlink(ctx)
+	s := m.swarm
+	s.mu.Lock()
+	left := m.left
+	var ids []uint32
+	for id := range m.wants {
+		ids = append(ids, id)
+	}
+	for _, b := range s.blobs {
+		if b.maker == m {
+			ids, left = append(ids, b.id), true
+		}
+	}
+	s.mu.Unlock()
+	if left {
+		for _, id := range ids {
+			m.say(func(c *wire.Conn) error { return c.SendID(wire.KindDrop, id) })
+		}
+	}
+	m.say(func(*wire.Conn) error { return halfClose(m.conn) })
+	select { // the helper ends, and with it the connection
+	case <-m.over:
+	case <-time.After(endPatience):
+	case <-ctx.Done():
+	}
+	m.fail(nil)
+}
+
+// endPatience is how long a helper may take to end.
+const endPatience = 3 * time.Second
+
+func halfClose(c net.Conn) error {
+	if h, ok := c.(interface{ CloseWrite() error }); ok {
+		return h.CloseWrite()
+	}
+	return c.Close()
+}

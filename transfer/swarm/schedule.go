@@ -1,0 +1,236 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// hedgeFactor times the usual delay a chunk may be on its way before another member is sent it too.
+	hedgeFactor = 4
+	// hedgeLeast is the shortest time before that.
+	hedgeLeast = time.Second
+	// rescueAfter: a member to which its peers have brought nothing for so long is fed from here.
+	rescueAfter = 5 * time.Second
+	// seenPatience is how long a member may take to say which chunks it has of an earlier run, before it is sent them.
+	seenPatience = 5 * time.Second
+	// suspectAfter: a member that says nothing for so long, though the others do, counts as gone until it is heard.
+	suspectAfter = 3 * time.Second
+)
+
+// key names a chunk.
+type key struct {
+	b *blob
+	i int
+}
+
+// schedule queues the chunks that are to be pushed now: in the order of blobs and chunks, each once for every island
+// that has it nowhere, to the member of the island with the least under way.
+func (s *Swarm) schedule(now time.Time) {
+	for _, b := range s.blobs {
+		if b.err != nil || !b.wanted() {
+			continue
+		}
+		if s.capacity(now) == 0 {
+			break
+		}
+		islands := s.islands(b, now)
+		b.advance()
+		for i := b.next; i < len(b.sums); i++ {
+			for _, island := range islands {
+				s.consider(key{b, i}, island, now)
+			}
+		}
+		s.rescue(b, now)
+	}
+}
+
+func (b *blob) wanted() bool {
+	for _, w := range b.wants {
+		if w.open() {
+			return true
+		}
+	}
+	return false
+}
+
+// advance moves next over chunks that are wherever they are wanted.
+func (b *blob) advance() {
+	for ; b.next < len(b.sums); b.next++ {
+		for _, w := range b.wants {
+			if !w.has(b.next) && w.open() {
+				return
+			}
+		}
+	}
+}
+
+// capacity is how many more chunks can be queued.
+func (s *Swarm) capacity(now time.Time) int {
+	n := 0
+	for _, m := range s.members {
+		n += m.room(now)
+	}
+	return n
+}
+
+// consider pushes a chunk to an island that has it nowhere and to which it is not under way.
+func (s *Swarm) consider(k key, island []*Member, now time.Time) {
+	var to *Member
+	for _, m := range island {
+		w := k.b.wants[m]
+		if w == nil || w.has(k.i) { // the maker has every chunk that is announced
+			if !s.suspect(m, now) {
+				return
+			}
+			continue
+		}
+		if since, ok := m.under[k]; ok {
+			if now.Sub(since) < s.late() {
+				return
+			}
+			continue
+		}
+		if w.seen <= k.i { // it may have it, and cannot take it before it knows its digest
+			if now.Sub(w.opened) < seenPatience || now.Sub(k.b.told[k.i]) < seenPatience {
+				return
+			}
+			continue
+		}
+		if w.open() && m.room(now) > 0 && (to == nil || len(m.under) < len(to.under)) && !s.suspect(m, now) {
+			to = m
+		}
+	}
+	if to != nil {
+		to.push(k, now)
+	}
+}
+
+// rescue feeds members whose peers bring nothing.
+func (s *Swarm) rescue(b *blob, now time.Time) {
+	for m, w := range b.wants {
+		if !w.open() || now.Sub(w.moved) < max(rescueAfter, s.late()) || len(m.under) > 0 || m.room(now) == 0 {
+			continue
+		}
+		for i := b.next; i < w.seen; i++ {
+			if !w.has(i) {
+				m.push(key{b, i}, now)
+				break
+			}
+		}
+	}
+}
+
+// islands are the members that want b, or make it, by who can reach whom through whom.
+func (s *Swarm) islands(b *blob, now time.Time) [][]*Member {
+	var out [][]*Member
+	seen := make(map[*Member]bool, len(b.wants)+1)
+	in := func(m *Member) bool { return m.err == nil && (b.wants[m] != nil || b.maker == m) }
+	for _, first := range s.members {
+		if !in(first) || seen[first] {
+			continue
+		}
+		island := []*Member{first}
+		seen[first] = true
+		for n := 0; n < len(island); n++ {
+			for peer, l := range island[n].links {
+				if l.counts(now) && in(peer) && !seen[peer] {
+					seen[peer] = true
+					island = append(island, peer)
+				}
+			}
+		}
+		out = append(out, island)
+	}
+	return out
+}
+
+// suspect tells whether a member is silent while others are not.
+func (s *Swarm) suspect(m *Member, now time.Time) bool {
+	if m.err != nil {
+		return true
+	}
+	age := now.Sub(m.heard)
+	if age < suspectAfter {
+		return false
+	}
+	least := age
+	for _, o := range s.members {
+		if o.err == nil && o != m {
+			least = min(least, now.Sub(o.heard))
+		}
+	}
+	return age > 4*least+time.Second
+}
+
+// late is how long a chunk may be under way.
+func (s *Swarm) late() time.Duration {
+	if len(s.delays) == 0 {
+		return 4 * hedgeLeast
+	}
+	d := slices.Clone(s.delays)
+	slices.Sort(d)
+	return max(hedgeLeast, hedgeFactor*d[len(d)/2])
+}
+
+// maxDelays is how many delays are remembered.
+const maxDelays = 33
+
+// push queues a chunk for a member.
+func (m *Member) push(k key, now time.Time) {
+	m.under[k] = now
+	select {
+	case m.queue <- k:
+	default: // cannot be: room is less than the queue has
+		delete(m.under, k)
+	}
+}
+
+// acknowledge notes that a chunk is there.
+func (m *Member) acknowledge(b *blob, i int, now time.Time) {
+	since, ok := m.under[key{b, i}]
+	if !ok {
+		return
+	}
+	delete(m.under, key{b, i})
+	d := now.Sub(since)
+	m.pace.took(d, len(m.under)+1)
+	s := m.swarm
+	if s.delays = append(s.delays, d); len(s.delays) > maxDelays {
+		s.delays = s.delays[1:]
+	}
+}
+
+const (
+	leastWindow = 2
+	mostWindow  = 32
+	// queueTime is how much work a member has ahead: what is queued there, no other member can be given.
+	queueTime = 250 * time.Millisecond
+)
+
+// room is how many more chunks the member may have under way: as many as go through in the round trip and queueTime.
+func (m *Member) room(time.Time) int {
+	if m.err != nil || !m.ready {
+		return 0
+	}
+	return max(0, m.pace.window(2*m.rtt+queueTime)-len(m.under))
+}
+
+// pace estimates how fast chunks go through to a member.
+type pace struct{ each time.Duration } // per chunk; 0 = not known
+
+// took notes that a chunk took d when n were under way.
+func (p *pace) took(d time.Duration, n int) {
+	one := d / time.Duration(max(n, 1))
+	if p.each == 0 {
+		p.each = one
+	}
+	p.each += (one - p.each) / 4
+}
+
+func (p *pace) window(ahead time.Duration) int {
+	if p.each <= 0 {
+		return leastWindow
+	}
+	return int(min(max(ahead/p.each+1, leastWindow), mostWindow))
+}
