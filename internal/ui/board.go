@@ -1,7 +1,6 @@
 package ui
 
 import (
-	"math"
 	"time"
 
 	"ship/internal/event"
@@ -14,10 +13,14 @@ const (
 	maxItems  = 2000
 )
 
+// stalledAfter is how long bytes may stand still before we say so.
+const stalledAfter = 5 * time.Second
+
 // board is the state of all hosts: what the frame shows.
 type board struct {
 	hosts map[string]*host
 	order []*host
+	sums  sums
 }
 
 // host is one line of the frame. The controller itself is the host "".
@@ -33,11 +36,17 @@ type host struct {
 // progress is of one phase on one host: told as a whole, or by its items.
 type progress struct {
 	done, total int64
+	moved       time.Time // when done changed last
 	whole       bool
 	items       map[string][2]int64
 }
 
-func (p *progress) set(e event.Event) {
+func (p *progress) set(e event.Event, now time.Time) {
+	defer func(before int64) {
+		if p.done != before {
+			p.moved = now
+		}
+	}(p.done)
 	if e.Item == "" {
 		p.whole, p.done, p.total = true, e.Done, e.Total
 		return
@@ -56,6 +65,10 @@ func (p *progress) set(e event.Event) {
 
 // apply takes an event in.
 func (b *board) apply(e event.Event, now time.Time) {
+	if e.Type == event.Total {
+		b.sums.set(e)
+		return
+	}
 	h := b.hosts[e.Host]
 	if h == nil {
 		if e.Type != event.Phase && e.Type != event.Progress || len(b.order) >= maxHosts {
@@ -86,7 +99,7 @@ func (b *board) apply(e event.Event, now time.Time) {
 			h.bytes[phase] = &progress{}
 		}
 		if p := h.bytes[phase]; p != nil {
-			p.set(e)
+			p.set(e, now)
 		}
 	}
 }
@@ -100,38 +113,23 @@ func (h *host) enter(phase string, now time.Time) {
 // now is the progress of the phase that the host is in, or nil.
 func (h *host) now() *progress { return h.bytes[h.phase] }
 
-// rate is bytes a second over the last seconds: what is longer ago counts less.
-type rate struct {
-	at             time.Time
-	done           int64
-	bytes, seconds float64 // weighted sums
-	value          float64
-	known          bool
-}
-
-// sample takes in how much is done by now.
-func (r *rate) sample(done int64, now time.Time) {
-	dt := now.Sub(r.at).Seconds()
-	if r.at.IsZero() || dt < 0 {
-		r.at, r.done = now, done
-		return
+// idle is for how long nothing of the host's bytes has moved, and what to call that; 0 while they move, and where no
+// bytes are to come.
+func (h *host) idle(now time.Time) (time.Duration, string) {
+	p := h.now()
+	if p == nil || p.done >= p.total {
+		return 0, ""
 	}
-	if dt < 0.05 {
-		return
+	since, word := p.moved, "stalled"
+	if p.done == 0 {
+		word = "waiting"
 	}
-	const memory = 3 // seconds, in which a sample's weight falls to about a third
-	keep := math.Exp(-dt / memory)
-	r.bytes = r.bytes*keep + max(0, float64(done)-float64(r.done))
-	r.seconds = r.seconds*keep + dt
-	r.at, r.done = now, done
-	r.value, r.known = r.bytes/r.seconds, r.seconds > 0.45
-}
-
-// left is how long the rest takes at this rate; ok = false if nobody can say.
-func (r *rate) left(done, total int64) (time.Duration, bool) {
-	if !r.known || r.value < 1 || total <= done {
-		return 0, false
+	if h.since.After(since) {
+		since = h.since
 	}
-	seconds := float64(total-done) / r.value
-	return time.Duration(seconds * float64(time.Second)), seconds < 100*3600
+	d := now.Sub(since)
+	if d <= stalledAfter {
+		return 0, ""
+	}
+	return d, word
 }

@@ -12,7 +12,23 @@ const (
 	phaseColumns = 8
 )
 
-// frame are the live lines: one a host and a total, cut to the size of the terminal.
+// widths of the parts of a line about bytes.
+const (
+	amountColumns = len("123.4 MB / 123.4 MB  ")
+	speedColumns  = len("    123.4 MB/s")
+	leftColumns   = len("   12m34s left")
+)
+
+// detail is how much of a line about bytes there is room for. It depends on the size of the terminal only, so that
+// lines do not change their shape while numbers change.
+type detail struct{ amount, speed bool }
+
+func detailFor(names, columns int) detail {
+	room := columns - 1 - (names + 2 + phaseColumns + 2 + len(" 100%") + leftColumns)
+	return detail{amount: room >= amountColumns+speedColumns, speed: room >= speedColumns}
+}
+
+// frame are the live lines: one a host, a total and where the bytes came from, cut to the size of the terminal.
 func (b *board) frame(now time.Time, columns, rows int) []string {
 	if len(b.order) == 0 {
 		return nil
@@ -21,68 +37,92 @@ func (b *board) frame(now time.Time, columns, rows int) []string {
 	for _, h := range b.order {
 		names = max(names, min(nameColumns, width(h.name)))
 	}
+	var below []string
+	d := detailFor(names, columns)
+	for _, h := range b.order {
+		if p := h.now(); p != nil {
+			h.rate.sample(p.done, now)
+		}
+	}
+	if len(b.order) > 1 {
+		below = append(below, b.total(names, d, now))
+	}
+	if b.sums.known {
+		below = append(below, pad("", min(names+2, max(0, columns-len(widestSums))))+b.sums.text())
+	}
 	shown := b.order
-	room := max(1, rows-3) // the total, the cursor's own line, and one for what is above
+	room := max(1, rows-2-len(below)) // the cursor's own line, and one for what is above
 	if len(shown) > room {
 		shown = b.busiest(room)
 	}
 	var all []string
 	for _, h := range shown {
-		all = append(all, h.line(names, now))
+		all = append(all, h.line(names, d, now))
 	}
 	if hidden := len(b.order) - len(shown); hidden > 0 {
 		all[len(all)-1] = fmt.Sprintf("... and %d more", hidden+1)
 	}
-	if len(b.order) > 1 {
-		all = append(all, b.total(names))
-	}
+	all = append(all, below...)
 	for i := range all {
 		all[i] = fit(defuse(strings.TrimRight(all[i], " ")), max(1, columns-1)) // the last column makes some terminals wrap
 	}
 	return all
 }
 
-// busiest are those n hosts that entered their phase last, in their usual order.
+// busiest are n hosts: those with bytes to come, then those that entered their phase last; in their usual order.
 func (b *board) busiest(n int) []*host {
-	last := slices.SortedStableFunc(slices.Values(b.order), func(x, y *host) int { return y.since.Compare(x.since) })[:n]
+	last := slices.SortedStableFunc(slices.Values(b.order), func(x, y *host) int {
+		if x.busy() != y.busy() {
+			return map[bool]int{true: -1, false: 1}[x.busy()]
+		}
+		return y.since.Compare(x.since)
+	})[:n]
 	return slices.DeleteFunc(slices.Clone(b.order), func(h *host) bool { return !slices.Contains(last, h) })
 }
 
-func (h *host) line(names int, now time.Time) string {
+func (h *host) line(names int, d detail, now time.Time) string {
 	s := pad(fit(h.name, names), names) + "  " + pad(fit(h.phase, phaseColumns), phaseColumns) + "  "
 	p := h.now()
 	if p == nil || p.total <= 0 && p.done <= 0 {
 		return s + Duration(now.Sub(h.since))
 	}
-	h.rate.sample(p.done, now)
-	return s + amount(p.done, p.total, &h.rate) + timeLeft(h.rate.left(p.done, p.total))
+	s += d.text(p.done, p.total)
+	if idle, word := h.idle(now); idle > 0 {
+		return s + stall(idle, word)
+	}
+	return s + d.pace(p.done, p.total, &h.rate) + timeLeft(h.rate.left(p.done, p.total))
 }
 
-// amount is "12.3 MB / 40.0 MB   30%   4.1 MB/s".
-func amount(done, total int64, r *rate) string {
-	if total <= 0 {
-		return fmt.Sprintf("%9s%s", Bytes(done), speed(r))
+// text is "12.3 MB / 40.0 MB   30%", or a part of it.
+func (d detail) text(done, total int64) string {
+	switch {
+	case total <= 0:
+		return fmt.Sprintf("%9s", Bytes(done))
+	case !d.amount:
+		return fmt.Sprintf("%3d%%", percent(done, total))
 	}
-	s := fmt.Sprintf("%9s / %-9s %3d%%", Bytes(done), Bytes(total), percent(done, total))
-	if done >= total {
-		return s
-	}
-	return s + speed(r)
+	return fmt.Sprintf("%9s / %-9s %3d%%", Bytes(done), Bytes(total), percent(done, total))
 }
+
+// pace is "   4.1 MB/s" while there are bytes to come.
+func (d detail) pace(done, total int64, r *rate) string {
+	if !d.speed || !r.known || total > 0 && done >= total {
+		return ""
+	}
+	return fmt.Sprintf("   %10s", Rate(r.value))
+}
+
+func stall(d time.Duration, word string) string { return "   " + word + " " + wholeSeconds(d) }
 
 func timeLeft(d time.Duration, ok bool) string {
 	if !ok {
 		return ""
 	}
-	text := Duration(d.Round(time.Second))
-	return "   " + strings.Replace(text, ".0s", "s", 1) + " left" // nobody knows it to a tenth
+	return "   " + wholeSeconds(d) + " left" // nobody knows it to a tenth
 }
 
-func speed(r *rate) string {
-	if !r.known {
-		return ""
-	}
-	return fmt.Sprintf("   %10s", Rate(r.value))
+func wholeSeconds(d time.Duration) string {
+	return strings.Replace(Duration(d.Round(time.Second)), ".0s", "s", 1)
 }
 
 func percent(done, total int64) int {
@@ -90,61 +130,4 @@ func percent(done, total int64) int {
 		return 0
 	}
 	return int(max(0, min(100, float64(done)/float64(total)*100)))
-}
-
-// total adds up the bytes of the phase that most hosts are in, or counts the phases.
-func (b *board) total(names int) string {
-	var phases []string
-	count := make(map[string]int)
-	for _, h := range b.order {
-		if count[h.phase] == 0 {
-			phases = append(phases, h.phase)
-		}
-		count[h.phase]++
-	}
-	var best string
-	for _, p := range phases {
-		if moving := b.moving(p); moving > 0 && moving > b.moving(best) {
-			best = p
-		}
-	}
-	s := pad("total", names) + "  "
-	if best == "" {
-		for i, p := range phases {
-			phases[i] = fmt.Sprintf("%d %s", count[p], p)
-		}
-		return s + strings.Join(phases, ", ")
-	}
-	return s + pad(fit(best, phaseColumns), phaseColumns) + "  " + b.sum(best)
-}
-
-// sum adds up what all hosts have of a phase.
-func (b *board) sum(phase string) string {
-	sum, all, longest, known := progress{}, rate{}, time.Duration(0), true
-	for _, h := range b.order {
-		p := h.bytes[phase]
-		if p == nil {
-			continue
-		}
-		sum.done += p.done
-		sum.total += p.total
-		if h.phase == phase && p.done < p.total {
-			all.value += h.rate.value
-			all.known = all.known || h.rate.known
-			left, ok := h.rate.left(p.done, p.total)
-			longest, known = max(longest, left), known && ok // all is done when the slowest is
-		}
-	}
-	return amount(sum.done, sum.total, &all) + timeLeft(longest, known)
-}
-
-// moving is how many hosts are in the phase and have bytes to go.
-func (b *board) moving(phase string) int {
-	n := 0
-	for _, h := range b.order {
-		if p := h.now(); h.phase == phase && p != nil && p.done < p.total {
-			n++
-		}
-	}
-	return n
 }

@@ -27,7 +27,7 @@ type UI struct {
 	mu       sync.Mutex // short: nobody writes to a screen under it
 	board    board
 	out, err pending
-	progress []event.Event // JSON: the last of each host and phase, not yet written
+	progress []event.Event // JSON: the last of each host and phase, and of totals, not yet written
 	told     time.Time     // when progress was written last
 	closed   bool
 
@@ -115,11 +115,13 @@ func (u *UI) emitText(e event.Event) {
 	}
 }
 
-// emitJSON writes all but progress at once. Of progress only the last counts; it goes before what else its host tells.
+// emitJSON writes all but progress at once. Of progress and totals only the last counts; they go before what else is
+// told.
 func (u *UI) emitJSON(e event.Event, now time.Time) {
-	if e.Type == event.Progress {
+	counts := e.Type == event.Progress || e.Type == event.Total
+	if counts {
 		for i, p := range u.progress {
-			if p.Host == e.Host && p.Phase == e.Phase && p.Item == e.Item {
+			if p.Type == e.Type && p.Host == e.Host && p.Phase == e.Phase && p.Item == e.Item {
 				u.progress[i] = e
 				return
 			}
@@ -130,7 +132,7 @@ func (u *UI) emitJSON(e event.Event, now time.Time) {
 		}
 	}
 	u.flushProgress(now)
-	if e.Type != event.Progress {
+	if !counts {
 		u.out.add(eventJSON(e, now))
 	}
 }
@@ -173,6 +175,11 @@ func (u *UI) Error(err error) {
 func (u *UI) put(out, err []byte) {
 	u.mu.Lock()
 	u.flushProgress(time.Now())
+	if u.human == Plain {
+		for _, l := range u.board.due(time.Now(), true) {
+			u.err.add([]byte(l + "\n"))
+		}
+	}
 	u.out.Write(out)
 	u.err.Write(err)
 	u.mu.Unlock()
@@ -223,10 +230,8 @@ func (u *UI) tick(now time.Time) {
 	if u.human != Plain {
 		return
 	}
-	for _, h := range u.board.order {
-		if l, ok := h.due(now); ok {
-			u.err.add([]byte(l + "\n"))
-		}
+	for _, l := range u.board.due(now, u.closed) {
+		u.err.add([]byte(l + "\n"))
 	}
 }
 

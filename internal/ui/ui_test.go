@@ -47,21 +47,21 @@ web-2: ask
 2 of 7 layers are missing
 web-1: send
 web-2: send
-web-1: send 4.0 MB of 40.0 MB (10%), 4.0 MB/s
-web-1: send 8.0 MB of 40.0 MB (20%), 4.0 MB/s
-web-1: send 12.0 MB of 40.0 MB (30%), 4.0 MB/s
-web-1: send 16.0 MB of 40.0 MB (40%), 4.0 MB/s
-web-2: send 4.0 MB of 40.0 MB (10%), 1.0 MB/s
-web-1: send 20.0 MB of 40.0 MB (50%), 4.0 MB/s
-web-1: send 24.0 MB of 40.0 MB (60%), 4.0 MB/s
-web-1: send 28.0 MB of 40.0 MB (70%), 4.0 MB/s
-web-1: send 32.0 MB of 40.0 MB (80%), 4.0 MB/s
-web-2: send 8.0 MB of 40.0 MB (20%), 1.0 MB/s
-web-1: send 36.0 MB of 40.0 MB (90%), 4.0 MB/s
+web-1: send 4.0 MB of 40.0 MB (10%), 4.0 MB/s, 9s left
+web-1: send 8.0 MB of 40.0 MB (20%), 4.0 MB/s, 8s left
+web-1: send 12.0 MB of 40.0 MB (30%), 4.0 MB/s, 7s left
+web-1: send 16.0 MB of 40.0 MB (40%), 4.0 MB/s, 6s left
+web-2: send 4.0 MB of 40.0 MB (10%), 1.0 MB/s, 36s left
+web-1: send 20.0 MB of 40.0 MB (50%), 4.0 MB/s, 5s left
+web-1: send 24.0 MB of 40.0 MB (60%), 4.0 MB/s, 4s left
+web-1: send 28.0 MB of 40.0 MB (70%), 4.0 MB/s, 3s left
+web-1: send 32.0 MB of 40.0 MB (80%), 4.0 MB/s, 2s left
+web-2: send 8.0 MB of 40.0 MB (20%), 1.0 MB/s, 32s left
+web-1: send 36.0 MB of 40.0 MB (90%), 4.0 MB/s, 1s left
 web-1: health shop-web-1
 warning: web-2: no bytes for 10s
 warning: web-2: connecting again
-web-2: send 9.9 MB of 40.0 MB (24%), 64.9 kB/s
+web-2: send 9.9 MB of 40.0 MB (24%), stalled 8s
 web-2: send 40.0 MB of 40.0 MB (100%)
 web-2: health
 `
