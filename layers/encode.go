@@ -53,11 +53,12 @@ func (s *Spool) encodeOnce(ctx context.Context, m *making, img *Image, i int, z 
 		return errors.Join(err, r.Close())
 	}
 	m.start(file.read, file.read.Close)
+	size := int64(-1) // of the layer, unpacked
 	switch {
 	case l.Blob.Compression != z:
-		err = recode(file, z, r, l.Blob.Compression, l.DiffID)
+		size, err = recode(file, z, r, l.Blob.Compression, l.DiffID)
 	case img.unproven || l.Blob.Digest == "":
-		err = copyInside(file, r, z, l.DiffID)
+		size, err = copyInside(file, r, z, l.DiffID)
 	default:
 		_, err = io.Copy(file, r)
 	}
@@ -67,6 +68,9 @@ func (s *Spool) encodeOnce(ctx context.Context, m *making, img *Image, i int, z 
 	kept, err := file.keep(l.DiffID, z)
 	if err != nil {
 		return err
+	}
+	if size >= 0 {
+		s.unpacked(l.DiffID, size)
 	}
 	s.settle(ctx, m, kept.blob, kept.spoil, nil)
 	return nil

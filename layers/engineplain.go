@@ -174,7 +174,7 @@ func (p enginePlain) unpack(ctx context.Context, r io.ReadCloser, z Compression)
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
-	n, err := unpackPlain(f, &contextReader{ctx, r}, z, p.layer)
+	n, err := unpackTo(f, &contextReader{ctx, r}, z, p.layer)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return nil, errors.Join(err, removeTemp(f))
 	}

@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -340,75 +339,6 @@ func TestGrowingFromTheCache(t *testing.T) {
 	}
 }
 
-func TestGrowingOddLayers(t *testing.T) {
-	noise := make([]byte, 1<<20)
-	_, _ = rand.NewChaCha8([32]byte{1}).Read(noise)
-	for name, plain := range map[string][]byte{
-		"nothing":        {},
-		"an empty tar":   make([]byte, 1024),
-		"already packed": packed(t, noise, Gzip), // no tar, but nobody looks
-		"noise":          noise,
-	} {
-		for _, z := range []Compression{Plain, Gzip, Zstd} {
-			for _, want := range []Accept{{Zstd: true}, {}} {
-				s := newSeedImage(t, 10, "odd")
-				old := string(s.ids[0])
-				s.plain[0], s.ids[0] = plain, DiffID(DigestOf(plain))
-				s.config = bytes.ReplaceAll(s.config, []byte(old), []byte(s.ids[0]))
-				img := s.image(t, z, false)
-				spool := newSpool(t, SpoolOptions{})
-				g := grow(t, spool, img, want)
-				wantGrown(t, g, plain)
-				if have, whole, err := g.Wait(t.Context(), 0); have == 0 || !whole || err != nil {
-					t.Errorf("%s: %d bytes, whole %v: %v", name, have, whole, err)
-				}
-				p, err := spool.PlainOf(t.Context(), img, 0)
-				must(t, err)
-				wantPlain(t, p, plain)
-				must(t, p.Close())
-			}
-		}
-	}
-}
-
-// TestGrowingALargeLayer of 5 GB, of which the disk holds nothing: its first and last bytes can be read at once.
-func TestGrowingALargeLayer(t *testing.T) {
-	const size = 5 << 30
-	s := newSeedImage(t, 10, "large")
-	dir := writeLayout(t, nil)
-	blob := Blob{Digest: DigestOf([]byte("not computed")), Size: size, Compression: Gzip}
-	must(t, os.MkdirAll(filepath.Join(dir, "blobs/sha256"), 0o755))
-	f, err := os.Create(filepath.Join(dir, blobPath(blob.Digest)))
-	must(t, err)
-	_, err = f.WriteAt([]byte("end"), size-3)
-	must(t, errors.Join(err, f.Close()))
-	img := s.image(t, Gzip, false)
-	img.Layers[0].Blob = blob
-	img.openAt = func(context.Context, int) (*storedBlob, error) { return layoutDir(dir).stored(blob) }
-	spool := newSpool(t, SpoolOptions{})
-	b, err := spool.Blob(t.Context(), img, 0, Accept{})
-	if err != nil || b.Blob != blob {
-		t.Errorf("%+v, %v", b, err)
-	}
-	g := grow(t, spool, img, Accept{})
-	have, whole, err := g.Wait(t.Context(), 1)
-	if err != nil || have < 1 || have > size || whole {
-		t.Errorf("%d bytes, whole %v: %v", have, whole, err)
-	}
-	_, err = g.ReadAt(make([]byte, have), 0)
-	must(t, err)
-	if _, err := g.ReadAt(make([]byte, 3), size-3); err == nil {
-		t.Error("the end was read before it was checked")
-	}
-	stored, err := img.openAt(t.Context(), 0)
-	must(t, err)
-	end := make([]byte, 3)
-	if _, err := stored.ReadAt(end, size-3); err != nil || string(end) != "end" {
-		t.Errorf("%q: %v", end, err)
-	}
-	must(t, stored.free())
-}
-
 func TestSpoolThatIsClosed(t *testing.T) {
 	img := newGatedImage(t, 1<<20, 500<<10)
 	dir := t.TempDir()
@@ -427,83 +357,5 @@ func TestSpoolThatIsClosed(t *testing.T) {
 	}
 	if left, _ := filepath.Glob(filepath.Join(dir, "*", "*")); len(left) > 0 {
 		t.Errorf("left: %q", left)
-	}
-}
-
-func TestTurnsComeInOrder(t *testing.T) {
-	turns := newTurns(1)
-	first := turns.enter()
-	must(t, first.wait(t.Context()))
-	var waiting []*turn
-	for range 4 {
-		waiting = append(waiting, turns.enter())
-	}
-	cancelled, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := waiting[1].wait(cancelled); !errors.Is(err, context.Canceled) {
-		t.Errorf("error %v", err)
-	}
-	waiting[1].leave() // gave up
-	first.leave()
-	for _, i := range []int{0, 2, 3} {
-		must(t, waiting[i].wait(t.Context()))
-		if next := turns.enter(); next.wait(cancelled) == nil {
-			t.Error("two at once")
-		} else {
-			next.leave()
-		}
-		waiting[i].leave()
-	}
-	must(t, turns.enter().wait(t.Context()))
-}
-
-// TestTwoMakingsGiveOneDigest though one is passed on as it grows, and their sources store the layer differently.
-func TestTwoMakingsGiveOneDigest(t *testing.T) {
-	s := newSeedImage(t, 2<<20, "twice")
-	for z, want := range map[Compression]Accept{Gzip: {}, Zstd: {Zstd: true}} {
-		blob, err := newSpool(t, SpoolOptions{}).Blob(t.Context(), s.image(t, Plain, false), 0, want)
-		must(t, err)
-		stored := s.image(t, map[Compression]Compression{Gzip: Zstd, Zstd: Plain}[z], true)
-		got, err := grow(t, newSpool(t, SpoolOptions{}), stored, want).Blob(t.Context())
-		if err != nil || got != blob.Blob || got.Compression != z {
-			t.Errorf("one is %+v, the other %+v: %v", blob.Blob, got, err)
-		}
-	}
-}
-
-// TestEqualLayersGiveEqualBlobs also on another machine, from a source that reads in other pieces.
-func TestEqualLayersGiveEqualBlobs(t *testing.T) {
-	half := seedLayer(t, "text", 5<<20)
-	noise := make([]byte, 1<<20)
-	_, _ = rand.NewChaCha8([32]byte{7}).Read(noise)
-	layers := map[string][]byte{
-		"mixed": bytes.Join([][]byte{half, noise, half[:1<<20], make([]byte, 2<<20)}, nil),
-		"noise": noise, "empty": {}, "short": []byte("x"), "a block": noise[:128<<10],
-	}
-	for name, plain := range layers {
-		for _, z := range []Compression{Gzip, Zstd} {
-			var first Digest
-			for _, piece := range []int{len(plain) + 1, 64<<10 + 1} {
-				for _, cores := range []int{1, 4} {
-					old := runtime.GOMAXPROCS(cores)
-					var b bytes.Buffer
-					w, err := pack(&b, z)
-					must(t, err)
-					for rest := plain; len(rest) > 0; rest = rest[min(piece, len(rest)):] {
-						_, err := w.Write(rest[:min(piece, len(rest))])
-						must(t, err)
-					}
-					must(t, w.Close())
-					runtime.GOMAXPROCS(old)
-					d := DigestOf(b.Bytes())
-					if first == "" {
-						first = d
-					}
-					if d != first || !bytes.Equal(unpacked(t, b.Bytes(), z), plain) {
-						t.Errorf("%s as %s in pieces of %d on %d cores: %s, first %s", name, z, piece, cores, d, first)
-					}
-				}
-			}
-		}
 	}
 }

@@ -53,6 +53,38 @@ func (s *Spool) PlainOf(ctx context.Context, img *Image, i int) (PlainLayer, err
 	}
 }
 
+// PlainSize is how many bytes layer i of img has unpacked. Where nobody knows it yet, the layer's blob is made and
+// unpacked to be counted, once a run.
+func (s *Spool) PlainSize(ctx context.Context, img *Image, i int) (int64, error) {
+	l := img.Layers[i]
+	if l.Blob.Compression == Plain && l.Blob.Size >= 0 {
+		return l.Blob.Size, nil
+	}
+	b, err := s.Blob(ctx, img, i, Accept{Zstd: true}) // makes it known, unless the blob was there before
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	n, ok := s.sizes[l.DiffID]
+	s.mu.Unlock()
+	if ok {
+		return n, nil
+	}
+	n, err = unpackTo(io.Discard, &contextReader{ctx, b.making.open()}, b.Compression, l.DiffID)
+	if err != nil {
+		return 0, fmt.Errorf("unpack layer %s: %w", l.DiffID.Short(), err)
+	}
+	s.unpacked(l.DiffID, n)
+	return n, nil
+}
+
+// unpacked remembers the size of a layer.
+func (s *Spool) unpacked(d DiffID, size int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[d] = size
+}
+
 // plainLayer is a share in a making that is whole.
 type plainLayer struct {
 	grown *Growing
@@ -133,7 +165,7 @@ func (s *Spool) cachedWay(d DiffID) plainWay {
 		}
 		r, err := c.unpack(d)
 		if err == nil {
-			err = s.unpackTo(ctx, m, r, Plain, d)
+			err = s.unpackFile(ctx, m, r, Plain, d)
 		}
 		return errors.Join(err, c.file.Close())
 	}
@@ -146,7 +178,7 @@ func (s *Spool) sourceWay(img *Image, i int) plainWay {
 		if err != nil {
 			return err
 		}
-		return s.unpackTo(ctx, m, r, l.Blob.Compression, l.DiffID)
+		return s.unpackFile(ctx, m, r, l.Blob.Compression, l.DiffID)
 	}
 	return func(ctx context.Context, m *making) error {
 		err := once(ctx, m)
@@ -158,26 +190,19 @@ func (s *Spool) sourceWay(img *Image, i int) plainWay {
 	}
 }
 
-// unpackTo unpacks r, which it closes, to a temporary file of the cache.
-func (s *Spool) unpackTo(ctx context.Context, m *making, r io.ReadCloser, z Compression, d DiffID) error {
+// unpackFile unpacks r, which it closes, to a temporary file of the cache.
+func (s *Spool) unpackFile(ctx context.Context, m *making, r io.ReadCloser, z Compression, d DiffID) error {
 	file, err := s.cache.temp()
 	if err != nil {
 		return errors.Join(err, r.Close())
 	}
 	m.start(file, func() error { return removeTemp(file) })
-	size, err := unpackPlain(file, &contextReader{ctx, r}, z, d)
+	size, err := unpackTo(file, &contextReader{ctx, r}, z, d)
 	m.change(func() { m.blob = Blob{Digest: Digest(d), Size: size} })
-	return errors.Join(err, r.Close())
-}
-
-// unpackPlain unpacks r, checks that what is inside is d, and returns its size.
-func unpackPlain(w io.Writer, r io.Reader, z Compression, d DiffID) (int64, error) {
-	plain, err := unpack(r, z)
-	if err != nil {
-		return 0, err
+	if err == nil {
+		s.unpacked(d, size)
 	}
-	n, err := io.CopyBuffer(onlyWriter{w}, verify(plain, Digest(d), -1), make([]byte, stepBytes))
-	return n, errors.Join(err, plain.Close())
+	return errors.Join(err, r.Close())
 }
 
 // removeTemp closes a file and takes it from the disk, where its folder may be gone already.

@@ -68,6 +68,12 @@ func TestPlain(t *testing.T) {
 				b, err := spool.Blob(t.Context(), img, 0, Accept{Zstd: true})
 				must(t, err)
 				readSpooled(t, b)
+				later := newSpool(t, SpoolOptions{Dir: dir})
+				for _, in := range []*Spool{spool, later, later} {
+					if n, err := in.PlainSize(t.Context(), img, 0); n != int64(len(s.plain[0])) || err != nil {
+						t.Errorf("%d bytes, %v", n, err)
+					}
+				}
 				q, err := newSpool(t, SpoolOptions{Dir: dir}).Plain(t.Context(), s.ids[0])
 				must(t, err)
 				wantPlain(t, q, s.plain[0])

@@ -44,7 +44,8 @@ type Spool struct {
 	running sync.WaitGroup
 	mu      sync.Mutex
 	blobs   map[blobKey]*making
-	settled []*making // held until the spool is closed
+	settled []*making        // held until the spool is closed
+	sizes   map[DiffID]int64 // of layers that were unpacked in this run, in bytes
 	closed  bool
 }
 
@@ -72,7 +73,8 @@ func OpenSpool(o SpoolOptions) (*Spool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open layer cache: %w", err)
 	}
-	return &Spool{cache: c, emit: o.Emit, keep: o.KeepStored, makers: newTurns(maxMakings), checks: newTurns(maxMakings), blobs: make(map[blobKey]*making)}, nil
+	return &Spool{cache: c, emit: o.Emit, keep: o.KeepStored, makers: newTurns(maxMakings), checks: newTurns(maxMakings),
+		blobs: make(map[blobKey]*making), sizes: make(map[DiffID]int64)}, nil
 }
 
 // Close ends what is still being made, and frees what the spool holds open. Call it when no blob of it is read any more.

@@ -82,7 +82,7 @@ func (b *storedBlob) check(ctx context.Context, d DiffID, inside bool, grown fun
 	r := &contextReader{ctx, io.NewSectionReader(b, 0, blob.Size)}
 	var err error
 	if inside || blob.Digest == "" {
-		err = copyInside(sum, r, blob.Compression, d)
+		_, err = copyInside(sum, r, blob.Compression, d)
 	} else {
 		_, err = io.CopyBuffer(sum, r, make([]byte, stepBytes))
 	}
@@ -100,20 +100,16 @@ func (b *storedBlob) check(ctx context.Context, d DiffID, inside bool, grown fun
 	return blob, nil
 }
 
-// copyInside copies a blob, and checks on the way that what is inside is d.
-func copyInside(w io.Writer, r io.Reader, z Compression, d DiffID) error {
+// copyInside copies a blob, checks on the way that what is inside is d, and returns its size.
+func copyInside(w io.Writer, r io.Reader, z Compression, d DiffID) (int64, error) {
 	copied := io.TeeReader(r, w)
-	plain, err := unpack(bufio.NewReaderSize(copied, stepBytes), z)
+	n, err := unpackTo(io.Discard, bufio.NewReaderSize(copied, stepBytes), z, d)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	buf := make([]byte, stepBytes)
-	_, err = io.CopyBuffer(onlyWriter{io.Discard}, verify(plain, Digest(d), -1), buf)
-	if err = errors.Join(err, plain.Close()); err != nil {
-		return err
-	}
-	_, err = io.CopyBuffer(onlyWriter{io.Discard}, copied, buf) // past the end of what was compressed there may be more
-	return err
+	// Past the end of what was compressed there may be more.
+	_, err = io.CopyBuffer(onlyWriter{io.Discard}, copied, make([]byte, stepBytes))
+	return n, err
 }
 
 // damaged takes a bad file out of the cache.
