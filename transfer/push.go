@@ -81,6 +81,7 @@ func Push(ctx context.Context, hosts []Host, src layers.Source, opt Options) ([]
 		})
 	}
 	wg.Wait()
+	p.totals.tell()
 	return results, errors.Join(errs...)
 }
 

@@ -38,5 +38,7 @@ func (t *totals) add(uplink, peers, saved int64) {
 // tell says where things stand.
 func (t *totals) tell() {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	e := event.Event{Type: event.Total, Uplink: t.uplink, Peers: t.peers, Saved: max(t.saved, 0)}
+	t.mu.Unlock()
+	t.emit.Emit(e)
 }

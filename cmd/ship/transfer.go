@@ -24,9 +24,10 @@ func (d *deps) transfer(c transferSettings) (transfer.Options, func(), error) {
 	if err != nil {
 		return transfer.Options{}, nil, fmt.Errorf("open the layer cache: %w", err)
 	}
-	o := transfer.Options{Spool: spool, Emit: d.ui.Emit, Star: !c.Relay, Delta: transfer.Delta(c.Delta)}
+	line := d.measureUplink()
+	o := transfer.Options{Spool: spool, Emit: line.emit, Uplink: line.before, Star: !c.Relay, Delta: transfer.Delta(c.Delta)}
 	if c.Helper {
 		o.Helpers = d.helpers()
 	}
-	return o, func() { _ = spool.Close() }, nil
+	return o, func() { line.keep(); _ = spool.Close() }, nil
 }
