@@ -30,8 +30,14 @@ type Options struct {
 
 	ConnectTimeout time.Duration // for TCP, handshake and authentication of each hop; default 10 s
 	KeepAlive      time.Duration // interval of keepalives; default 5 s
-	Limit          *Limiter      // of what is sent, with all other connections that have it; nil = none
-	Getenv         func(string) string
+
+	// MaxSessions is how many commands run at a time on the connection, more wait for a place; default 8. If the host
+	// allows fewer (MaxSessions of its sshd_config) that is what counts. Each has a window of 2 MiB: it carries that much
+	// in a round trip, and on long lines several carry more than one.
+	MaxSessions int
+
+	Limit  *Limiter // of what is sent, with all other connections that have it; nil = none
+	Getenv func(string) string
 }
 
 func (o Options) getenv(name string) string {
@@ -41,8 +47,8 @@ func (o Options) getenv(name string) string {
 	return o.Getenv(name)
 }
 
-// maxSessions is how many commands of one connection run at a time; sshd's own default is 10 and the rest is left to
-// sessions that are on their way out. A channel has a window of 2 MiB: on long lines several carry more than one.
+// maxSessions is how many commands of one connection run at a time by default; sshd's own default is 10 and the rest is
+// left to sessions that are on their way out.
 const maxSessions = 8
 
 // grace is how long a remote command has to end by itself after its stdin was closed.
@@ -55,7 +61,7 @@ type Client struct {
 	hops       []*hop
 	jumped     bool
 	rtt        atomic.Int64 // nanoseconds; 0 = not known
-	slots      chan struct{}
+	places     *places
 
 	done chan struct{} // closed when the connection is over, with err set
 	err  error
@@ -94,10 +100,14 @@ func Dial(ctx context.Context, spec string, o Options) (*Client, error) {
 		hops = append(hops, h)
 	}
 	last := settings[len(settings)-1]
+	most := o.MaxSessions
+	if most <= 0 {
+		most = maxSessions
+	}
 	c := &Client{
 		host: last.written, user: last.user, ssh: hops[len(hops)-1].ssh, hops: hops,
 		jumped: len(hops) > 1 || last.proxy != "",
-		slots:  make(chan struct{}, maxSessions), done: make(chan struct{}), closing: make(chan struct{}),
+		places: newPlaces(most), done: make(chan struct{}), closing: make(chan struct{}),
 	}
 	c.wg.Go(c.watch)
 	c.wg.Go(func() { c.keepAlive(last.keepAlive) })
@@ -118,6 +128,10 @@ func routeInTime(ctx context.Context, spec string, o Options) ([]settings, error
 
 // User is who we are on the host.
 func (c *Client) User() string { return c.user }
+
+// MaxSessions is how many commands the connection runs at a time, as far as the host has shown: Options.MaxSessions until
+// it refuses one.
+func (c *Client) MaxSessions() int { return c.places.size() }
 
 // Done is closed when the connection is over.
 func (c *Client) Done() <-chan struct{} { return c.done }

@@ -1,7 +1,9 @@
 package sshx
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -14,24 +16,82 @@ type opening struct {
 	err      error
 }
 
-// openSoon opens a session, trying again for the grace if the host has no place: sshd gives a place back a moment after
-// we heard that a session ended, and its MaxSessions may be lower than ours.
-func (c *Client) openSoon(line string, abandoned <-chan struct{}) opening {
-	last := time.NewTimer(grace)
-	defer last.Stop()
-	for pause := 5 * time.Millisecond; ; pause *= 2 {
-		o := c.open(line)
+// openInTurn opens a session as soon as there is a place for it. It fails if the host refuses one for the grace although
+// none is open. The place is the caller's when err is nil.
+func (c *Client) openInTurn(ctx context.Context, name, line string) (opening, error) {
+	ticket := c.places.ticket()
+	var alone time.Time // since when the host refuses the only session
+	probe := lastProbe
+	for tries := 0; ; tries++ {
+		ok, err := c.places.take(ctx, c.done, ticket, probe)
+		switch {
+		case err != nil:
+			return opening{}, err
+		case !ok:
+			return opening{}, c.err
+		}
+		o, err := c.openInTime(ctx, line)
+		if err != nil {
+			return opening{}, err
+		}
 		var refused *ssh.OpenChannelError
 		if !errors.As(o.err, &refused) {
-			return o
+			return o, nil
 		}
+		probe = min(firstProbe<<min(tries, 10), lastProbe)
+		if c.places.refused() > 0 {
+			alone = time.Time{}
+			continue
+		}
+		if alone.IsZero() {
+			alone = time.Now()
+		}
+		if time.Since(alone) > grace {
+			return opening{}, fmt.Errorf("%s: %s takes no more sessions (MaxSessions in its sshd_config): %s", name, c.host, Clean(refused.Message, 100))
+		}
+		if err := c.pause(ctx, probe); err != nil {
+			return opening{}, err
+		}
+	}
+}
+
+// pause waits, while ctx and the connection last.
+func (c *Client) pause(ctx context.Context, d time.Duration) error {
+	late := time.NewTimer(d)
+	defer late.Stop()
+	select {
+	case <-late.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-c.done:
+		return c.err
+	}
+}
+
+// openInTime opens a session at a place that the caller has; the place is given back with an error, which means that
+// ctx ended or the connection.
+func (c *Client) openInTime(ctx context.Context, line string) (opening, error) {
+	opened, abandoned := make(chan opening), make(chan struct{})
+	// Opening cannot be interrupted. This goroutine ends with the connection at the latest; Close does not wait for it,
+	// since x/crypto has a moment, while a connection breaks, in which it never answers an open.
+	go func() {
+		o := c.open(line)
 		select {
-		case <-time.After(pause):
-		case <-last.C:
-			return o
+		case opened <- o:
 		case <-abandoned:
-			return o
+			c.places.leave(false) // discard may take as long as the command
+			o.discard()
 		}
+	}()
+	defer close(abandoned)
+	select {
+	case o := <-opened:
+		return o, nil
+	case <-ctx.Done():
+		return opening{}, context.Cause(ctx)
+	case <-c.done:
+		return opening{}, c.err
 	}
 }
 

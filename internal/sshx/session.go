@@ -3,7 +3,6 @@ package sshx
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -49,48 +48,20 @@ func (c *Client) start(ctx context.Context, cmd Command) (*conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	select {
-	case c.slots <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	case <-c.done:
-		return nil, c.err
+	o, err := c.openInTurn(ctx, cmd.name(), line)
+	if err != nil {
+		return nil, err
 	}
-	opened, abandoned := make(chan opening), make(chan struct{})
-	// Opening cannot be interrupted. This goroutine ends with the connection at the latest; Close does not wait for it,
-	// since x/crypto has a moment, while a connection breaks, in which it never answers an open.
-	go func() {
-		o := c.openSoon(line, abandoned)
-		select {
-		case opened <- o:
-		case <-abandoned:
-			<-c.slots // discard may take as long as the command
-			o.discard()
-		}
-	}()
-	select {
-	case o := <-opened:
-		return c.begin(cmd.name(), o)
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-c.done:
-		err = c.err
-	}
-	close(abandoned)
-	return nil, err
+	return c.begin(cmd.name(), o)
 }
 
 // begin makes a session out of an open channel; the caller has taken its place.
 func (c *Client) begin(name string, o opening) (*conn, error) {
-	var refused *ssh.OpenChannelError
-	switch {
-	case errors.As(o.err, &refused):
-		<-c.slots
-		return nil, fmt.Errorf("%s: %s takes no more sessions (MaxSessions in its sshd_config): %s", name, c.host, Clean(refused.Message, 100))
-	case o.err != nil:
-		<-c.slots
+	if o.err != nil {
+		c.places.leave(false)
 		return nil, fmt.Errorf("%s: %w", name, c.broken(o.err))
 	}
+	c.places.opened()
 	in, inUser := net.Pipe()
 	out, outUser := net.Pipe()
 	s := &session{
@@ -100,7 +71,7 @@ func (c *Client) begin(name string, o opening) (*conn, error) {
 	}
 	if !c.enter() {
 		o.discard()
-		<-c.slots
+		c.places.leave(true)
 		return nil, net.ErrClosed
 	}
 	go func() {
@@ -213,7 +184,7 @@ func (s *session) keep() {
 		}
 	case <-s.client.closing:
 	}
-	<-s.client.slots
+	s.client.places.leave(true)
 	close(s.gone)
 	select {
 	case <-s.exited:
