@@ -1,7 +1,6 @@
 package layers
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
@@ -19,7 +18,11 @@ func recode(w io.Writer, to Compression, r io.Reader, from Compression, d DiffID
 		return 0, err
 	}
 	n, err := unpackTo(packed, r, from, d)
-	return n, errors.Join(err, packed.Close())
+	if err != nil {
+		_ = packed.Close() // it would say the same once more
+		return 0, err
+	}
+	return n, packed.Close()
 }
 
 // unpackTo unpacks r to w, checks on the way that what is inside is d, and returns its size.
@@ -28,8 +31,8 @@ func unpackTo(w io.Writer, r io.Reader, z Compression, d DiffID) (int64, error) 
 	if err != nil {
 		return 0, err
 	}
-	n, err := io.CopyBuffer(onlyWriter{w}, verify(plain, Digest(d), -1), make([]byte, stepBytes))
-	return n, errors.Join(err, plain.Close())
+	defer func() { _ = plain.Close() }() // frees a decoder; its errors came from Read
+	return io.CopyBuffer(onlyWriter{w}, verify(plain, Digest(d), -1), make([]byte, stepBytes))
 }
 
 // packers is how many cores one blob's zstd takes. It does not depend on the machine, and so do not the bytes: what one
