@@ -2,10 +2,6 @@ package transfer
 
 import (
 	"context"
-	"fmt"
-	"io"
-
-	"github.com/klauspost/compress/zstd"
 
 	"ship/layers"
 	"ship/transfer/swarm"
@@ -26,49 +22,12 @@ func (a *attempt) wholeLayer(m *swarm.Member, plan HostPlan, i int, maker *swarm
 	w := m.Ask(blobName(l.DiffID, z), open, maker, p, a.tell.arrived)
 	e := &errand{want: w, blob: layers.Blob{Compression: z}}
 	if z == layers.Zstd && !plan.Accept.Zstd {
-		e.unpacked = func(ctx context.Context) (int64, error) { return a.unpackedSize(ctx, plan.Image, i) }
+		e.unpacked = func(ctx context.Context) (int64, error) { return a.Spool.PlainSize(ctx, plan.Image, i) }
 	}
 	return e
 }
 
 // ownLayer takes layer i from where the host has it, in another place of another image: nothing is sent.
 func (a *attempt) ownLayer(plan HostPlan, i int, b base) *errand {
-	return &errand{own: &b, unpacked: func(ctx context.Context) (int64, error) { return a.unpackedSize(ctx, plan.Image, i) }}
-}
-
-// unpackedSize is how many bytes a layer has unpacked. It is counted once, and only where the host is to
-// unpack it, or has it so.
-func (p *push) unpackedSize(ctx context.Context, img *layers.Image, i int) (int64, error) {
-	if b := img.Layers[i].Blob; b.Compression == layers.Plain && b.Size >= 0 {
-		return b.Size, nil
-	}
-	d := img.Layers[i].DiffID
-	p.sizes.Lock()
-	defer p.sizes.Unlock()
-	if n, ok := p.sizes.of[d]; ok {
-		return n, nil
-	}
-	b, err := p.Spool.Blob(ctx, img, i, layers.Accept{Zstd: true})
-	if err != nil {
-		return 0, err
-	}
-	r, err := b.Open(ctx)
-	if err != nil {
-		return 0, err
-	}
-	defer r.Close()
-	z, err := zstd.NewReader(r)
-	if err != nil {
-		return 0, err
-	}
-	defer z.Close()
-	n, err := io.Copy(io.Discard, z)
-	if err != nil {
-		return 0, fmt.Errorf("read layer %s: %w", d.Short(), err)
-	}
-	if p.sizes.of == nil {
-		p.sizes.of = make(map[layers.DiffID]int64)
-	}
-	p.sizes.of[d] = n
-	return n, nil
+	return &errand{own: &b, unpacked: func(ctx context.Context) (int64, error) { return a.Spool.PlainSize(ctx, plan.Image, i) }}
 }

@@ -109,10 +109,6 @@ type push struct {
 	crew    *crew
 	totals  *totals
 	patches patches
-	sizes   struct { // of layers unpacked, by diff ID
-		sync.Mutex
-		of map[layers.DiffID]int64
-	}
 }
 
 // source is a host that has the whole image and is sent nothing.

@@ -217,7 +217,7 @@ func TestHostFreezesInMidTransfer(t *testing.T) {
 func TestSlowLineKeepsTheLock(t *testing.T) {
 	conf := appOf(t, "tardy", []string{"h1", "deploy@h2"}, "")
 	src := imageOf(t, images.Spec{Ref: "tardy:v1", Version: "tardy", Layers: []images.Layer{{Name: "slow line", Size: 36 << 20, Files: 16}}})
-	if err := world.lab.Limit(t.Context(), 8*lab.Mbit, 0); err != nil {
+	if err := world.lab.Limit(t.Context(), 4*lab.Mbit, 0); err != nil {
 		t.Fatal(err)
 	}
 	defer func() {

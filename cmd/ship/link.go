@@ -259,5 +259,5 @@ func dialHost(ctx context.Context, name string, o sshx.Options) (orchestrate.Hos
 
 // sshOptions are the flags' and, where a configuration was read, the file's.
 func (d *deps) sshOptions() sshx.Options {
-	return sshx.Options{ConfigFile: d.SSHConfig, Identities: d.Identity, KnownHosts: d.KnownHosts, Getenv: d.getenv}
+	return sshx.Options{ConfigFile: d.SSHConfig, Identities: d.Identity, KnownHosts: d.KnownHosts, Getenv: d.getenv, Limit: d.limit(0)}
 }

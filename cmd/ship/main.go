@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
+	"ship/internal/sshx"
 	"ship/internal/ui"
 	"ship/transfer/place"
 )
@@ -53,6 +54,7 @@ type Globals struct {
 	SSHConfig   string   `name:"ssh-config" placeholder:"FILE" help:"ssh_config to use instead of the usual ones."`
 	Identity    []string `short:"i" placeholder:"FILE" help:"Private key to log in with."`
 	KnownHosts  []string `name:"known-hosts" placeholder:"FILE" help:"known_hosts to check hosts against."`
+	BWLimit     rate     `name:"bwlimit" placeholder:"RATE" help:"Send no faster than this to all hosts together: 80mbit, 10MB."`
 	JSON        bool     `help:"Print one JSON object a line; the last has type result."`
 	Progress    ui.Mode  `default:"auto" placeholder:"auto" help:"How to show progress: auto, tty, plain or none."`
 	Color       ui.Color `default:"auto" placeholder:"auto" help:"Colours: auto, always or never."`
@@ -116,10 +118,11 @@ func newParser(cli *CLI) (*kong.Kong, error) {
 // deps is what the commands work with: flags, environment, screen.
 type deps struct {
 	Globals
-	ui     *ui.UI
-	out    io.Writer
-	getenv func(string) string
-	last   any // the result, told at the very end
+	ui      *ui.UI
+	out     io.Writer
+	getenv  func(string) string
+	last    any           // the result, told at the very end
+	limiter *sshx.Limiter // once made; see limit
 }
 
 func newDeps(g Globals) *deps {

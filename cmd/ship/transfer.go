@@ -20,7 +20,7 @@ func usualTransfer() transferSettings {
 
 // transfer is how images go to hosts, as the configuration and the flags want it. The caller closes its spool.
 func (d *deps) transfer(c transferSettings) (transfer.Options, func(), error) {
-	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit})
+	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit, KeepStored: c.Delta != string(transfer.DeltaOff)})
 	if err != nil {
 		return transfer.Options{}, nil, fmt.Errorf("open the layer cache: %w", err)
 	}
