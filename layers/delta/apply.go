@@ -21,7 +21,7 @@ func Apply(ctx context.Context, w io.Writer, old io.ReaderAt, patch io.Reader) (
 	if err != nil {
 		return Header{}, err
 	}
-	segments, err := newSegmentReader(patch)
+	segments, err := newSegmentReader(patch, ErrPatch)
 	if err != nil {
 		return h, err
 	}

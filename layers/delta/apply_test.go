@@ -44,7 +44,7 @@ func TestApplyBaseReadsFail(t *testing.T) {
 func TestApplyDamage(t *testing.T) {
 	for _, p := range pairs(t) {
 		patch, _ := makePatch(t, &p)
-		step := max(1, len(patch)/31)
+		step := max(1, len(patch)/13)
 		for i := 0; i < len(patch); i += step {
 			h, err := Apply(t.Context(), io.Discard, bytes.NewReader(p.old), bytes.NewReader(patch[:i]))
 			if !errors.Is(err, ErrPatch) {

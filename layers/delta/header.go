@@ -62,7 +62,7 @@ func ReadHeader(r io.Reader) (Header, error) {
 	var h Header
 	b := make([]byte, headerSize)
 	if _, err := io.ReadFull(r, b); err != nil {
-		return Header{}, patchError("read header", err)
+		return Header{}, cutError(ErrPatch, "read header", err)
 	}
 	if string(b[:len(patchMagic)]) != patchMagic {
 		return Header{}, fmt.Errorf("%w: it begins with %q", ErrPatch, b[:len(patchMagic)])
@@ -78,10 +78,10 @@ func ReadHeader(r io.Reader) (Header, error) {
 	return h, nil
 }
 
-// patchError is for what failed while a patch was read: the end of the stream is a damage, the rest a failed read.
-func patchError(act string, err error) error {
+// cutError is for what failed while a patch or a signature was read: the end of the stream is a damage of it.
+func cutError(bad error, act string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%w: %s: it is cut off", ErrPatch, act)
+		return fmt.Errorf("%w: %s: it is cut off", bad, act)
 	}
 	return fmt.Errorf("%s: %w", act, err)
 }

@@ -15,6 +15,9 @@ const (
 	move               // of the displacement, by n; gives no bytes
 )
 
+// maxOp is the longest encoding of an operation, in bytes.
+const maxOp = binary.MaxVarintLen64
+
 // op is one operation. In memory n is a move's distance as it is, in a patch it is zigzag.
 type op struct {
 	kind kind

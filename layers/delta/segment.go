@@ -10,24 +10,13 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-const (
-	// maxSegment bounds the columns of a segment together, in bytes: what both ends hold in memory.
-	maxSegment = 4 << 20
-	// maxOp is the longest encoding of an operation.
-	maxOp = binary.MaxVarintLen64
-)
+// maxSegment bounds the columns of a segment together, in bytes: what both ends hold in memory.
+const maxSegment = 4 << 20
 
-// column numbers the columns of a segment.
-type column int
+// columns is how many there are in a segment.
+const columns = 3
 
-const (
-	opColumn column = iota
-	diffColumn
-	literalColumn
-	columns
-)
-
-// segment is a part of the three columns.
+// segment is a part of each column.
 type segment [columns][]byte
 
 func (s *segment) size() (n int) {
@@ -38,15 +27,14 @@ func (s *segment) size() (n int) {
 }
 
 // A segment is written as two lengths for each column, unpacked and packed, as uvarint, then the packed columns. A
-// column as long packed as unpacked is stored as it is. No lengths at all but zeros end a patch.
+// column as long packed as unpacked is stored as it is. Lengths that are all zero are the end.
 
-// segmentWriter packs operations into segments.
+// segmentWriter packs columns into segments. Who fills raw calls flush before it exceeds maxSegment.
 type segmentWriter struct {
 	w    io.Writer
 	size int64 // bytes written
 	raw  segment
-	last op // not in raw yet: the next one may lengthen it
-	// best packs operations and differences, which are few; better packs literals in a third of the time.
+	// best packs the first columns, which are small; better packs the last one in a third of the time.
 	best, better *zstd.Encoder
 }
 
@@ -70,46 +58,8 @@ func (s *segmentWriter) write(p []byte) error {
 	return err
 }
 
-// add appends an operation and its bytes; bytes is nil for copy and move.
-func (s *segmentWriter) add(o op, bytes []byte) error {
-	c := literalColumn
-	if o.kind == differ {
-		c = diffColumn
-	}
-	for o.n != 0 {
-		if s.raw.size()+2*maxOp >= maxSegment {
-			if err := s.flush(); err != nil {
-				return err
-			}
-		}
-		step := o
-		if bytes != nil {
-			step.n = min(o.n, int64(maxSegment-s.raw.size()-2*maxOp))
-			s.raw[c] = append(s.raw[c], bytes[:step.n]...)
-			bytes = bytes[step.n:]
-		}
-		if s.last.kind == step.kind {
-			s.last.n += step.n
-		} else {
-			s.settle()
-			s.last = step
-		}
-		o.n -= step.n
-	}
-	return nil
-}
-
-// settle ends the last operation.
-func (s *segmentWriter) settle() {
-	if s.last.n != 0 {
-		s.raw[opColumn] = appendOp(s.raw[opColumn], s.last)
-	}
-	s.last.n = 0
-}
-
 // flush writes the segment, if there is any.
 func (s *segmentWriter) flush() error {
-	s.settle()
 	if s.raw.size() == 0 {
 		return nil
 	}
@@ -117,7 +67,7 @@ func (s *segmentWriter) flush() error {
 	var packed segment
 	for i, c := range s.raw {
 		z := s.best
-		if column(i) == literalColumn {
+		if i == columns-1 {
 			z = s.better
 		}
 		packed[i] = z.EncodeAll(c, nil)
@@ -129,7 +79,7 @@ func (s *segmentWriter) flush() error {
 	}
 	for _, p := range append([][]byte{head}, packed[:]...) {
 		if err := s.write(p); err != nil {
-			return fmt.Errorf("write patch: %w", err)
+			return fmt.Errorf("write segment: %w", err)
 		}
 	}
 	for i := range s.raw {
@@ -138,13 +88,13 @@ func (s *segmentWriter) flush() error {
 	return nil
 }
 
-// finish writes what is left, and the end of the patch.
+// finish writes what is left, and the end.
 func (s *segmentWriter) finish() error {
 	if err := s.flush(); err != nil {
 		return err
 	}
 	if err := s.write(make([]byte, 2*columns)); err != nil {
-		return fmt.Errorf("write patch: %w", err)
+		return fmt.Errorf("write segment: %w", err)
 	}
 	return nil
 }
@@ -152,24 +102,25 @@ func (s *segmentWriter) finish() error {
 // segmentReader reads segments again.
 type segmentReader struct {
 	r      *bufio.Reader
+	bad    error // ErrPatch or ErrSignature
 	raw    segment
 	space  []byte // that raw lies in
 	packed []byte
 	unpack *zstd.Decoder
 }
 
-func newSegmentReader(r io.Reader) (*segmentReader, error) {
+func newSegmentReader(r io.Reader, bad error) (*segmentReader, error) {
 	d, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
 		zstd.WithDecoderMaxMemory(maxSegment), zstd.WithDecoderMaxWindow(maxSegment))
 	if err != nil {
 		return nil, err
 	}
-	return &segmentReader{r: bufio.NewReader(r), unpack: d}, nil
+	return &segmentReader{r: bufio.NewReader(r), bad: bad, unpack: d}, nil
 }
 
 func (s *segmentReader) close() { s.unpack.Close() }
 
-// next reads the next segment, which is good until the call after. At the end of the patch, and only if that is the end
+// next reads the next segment, which is good until the call after. At the end, and only if that is the end
 // of the stream too, it returns io.EOF.
 func (s *segmentReader) next() (*segment, error) {
 	var raw, packed [columns]int
@@ -184,12 +135,12 @@ func (s *segmentReader) next() (*segment, error) {
 		}
 		sum += raw[i]
 		if packed[i] > raw[i] || raw[i] > 0 && packed[i] == 0 {
-			return nil, fmt.Errorf("%w: column of %d bytes in %d", ErrPatch, raw[i], packed[i])
+			return nil, fmt.Errorf("%w: column of %d bytes in %d", s.bad, raw[i], packed[i])
 		}
 	}
 	switch {
 	case sum > maxSegment:
-		return nil, fmt.Errorf("%w: segment of %d bytes", ErrPatch, sum)
+		return nil, fmt.Errorf("%w: segment of %d bytes", s.bad, sum)
 	case sum == 0:
 		return nil, s.end()
 	}
@@ -210,10 +161,10 @@ func (s *segmentReader) next() (*segment, error) {
 func (s *segmentReader) length() (int, error) {
 	n, err := binary.ReadUvarint(s.r)
 	if err != nil {
-		return 0, patchError("read segment", err)
+		return 0, cutError(s.bad, "read segment", err)
 	}
 	if n > maxSegment {
-		return 0, fmt.Errorf("%w: column of %d bytes", ErrPatch, n)
+		return 0, fmt.Errorf("%w: column of %d bytes", s.bad, n)
 	}
 	return int(n), nil
 }
@@ -223,7 +174,7 @@ func (s *segmentReader) column(room []byte, packed int) ([]byte, error) {
 	if packed == cap(room) {
 		room = room[:packed]
 		if _, err := io.ReadFull(s.r, room); err != nil {
-			return nil, patchError("read segment", err)
+			return nil, cutError(s.bad, "read segment", err)
 		}
 		return room, nil
 	}
@@ -232,14 +183,14 @@ func (s *segmentReader) column(room []byte, packed int) ([]byte, error) {
 	}
 	p := s.packed[:packed]
 	if _, err := io.ReadFull(s.r, p); err != nil {
-		return nil, patchError("read segment", err)
+		return nil, cutError(s.bad, "read segment", err)
 	}
 	out, err := s.unpack.DecodeAll(p, room)
 	if err == nil && len(out) != cap(room) {
 		err = fmt.Errorf("%d bytes in place of %d", len(out), cap(room))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: unpack segment: %w", ErrPatch, err)
+		return nil, fmt.Errorf("%w: unpack segment: %w", s.bad, err)
 	}
 	return out, nil
 }
@@ -247,9 +198,9 @@ func (s *segmentReader) column(room []byte, packed int) ([]byte, error) {
 func (s *segmentReader) end() error {
 	switch _, err := s.r.ReadByte(); {
 	case err == nil:
-		return fmt.Errorf("%w: more bytes after its end", ErrPatch)
+		return fmt.Errorf("%w: more bytes after its end", s.bad)
 	case !errors.Is(err, io.EOF):
-		return fmt.Errorf("read patch: %w", err)
+		return fmt.Errorf("read what follows: %w", err)
 	}
 	return io.EOF
 }
