@@ -18,11 +18,15 @@ const (
 
 	urgentSize = 1500        // bytes: keepalives, key exchanges, window adjustments and short requests are not longer
 	urgentTime = time.Second // is how far urgent writes may be ahead of the rate
+
+	urgentLeast = 4 << 10 // bytes a second of short writes are urgent on a connection, a login for one
+	urgentShare = 16      // or this part of the rate
 )
 
 // Limiter is an upper limit of the bytes a second that connections send together, SSH's own included, TCP's headers
 // not. Connections take turns in small pieces, so that each gets the same share. Short writes go before long ones and
-// may be a second ahead of the rate: a line full of our own data still answers. It is safe for concurrent use; a nil
+// may be a second ahead of the rate: a line full of our own data still answers. A connection that has nothing but short
+// writes takes turns as well. It is safe for concurrent use; a nil
 // Limiter limits nothing.
 type Limiter struct {
 	rate  float64       // bytes a second

@@ -80,6 +80,37 @@ func TestLimiter(t *testing.T) {
 	}
 }
 
+// Who writes in small pieces gets the same share as others, not more.
+func TestLimiterWithSmallAndBigWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := NewLimiter(1e5)
+		var wg sync.WaitGroup
+		var got []*sink
+		var busy []*meter
+		for _, size := range []int{1000, 32 << 10} {
+			s := &sink{}
+			m := newMeter(s, l)
+			got, busy = append(got, s), append(busy, m)
+			wg.Go(func() {
+				for {
+					if _, err := m.Write(make([]byte, size)); err != nil {
+						return // it is closed
+					}
+				}
+			})
+		}
+		time.Sleep(time.Minute)
+		small, big := got[0].got.Load(), got[1].got.Load()
+		if small > 2*big || big > 3*small || small+big > 62*1e5 {
+			t.Errorf("small writes got %d bytes through, big ones %d", small, big)
+		}
+		for _, m := range busy {
+			m.Close()
+		}
+		wg.Wait()
+	})
+}
+
 // What is short does not wait behind what is long.
 func TestLimiterLetsUrgentWritesPass(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // meter counts the bytes of a connection, and keeps to a limit when it sends.
@@ -13,6 +14,9 @@ type meter struct {
 	read, written atomic.Int64
 	held          atomic.Bool // a write waits for the limit
 	greeting      greeting
+
+	short      int // bytes of short writes in the second that began at shortSince
+	shortSince time.Time
 
 	once sync.Once
 	gone chan struct{} // closed by Close
@@ -36,7 +40,7 @@ func (m *meter) Write(p []byte) (int, error) {
 		m.written.Add(int64(n))
 		return n, err
 	}
-	sent, urgent := 0, len(p) <= urgentSize
+	sent, urgent := 0, m.urgent(len(p))
 	for sent < len(p) {
 		piece := p[sent:]
 		if !urgent {
@@ -56,6 +60,18 @@ func (m *meter) Write(p []byte) (int, error) {
 		}
 	}
 	return sent, nil
+}
+
+// urgent tells whether a write of n bytes may go before the others': short ones, while they are few.
+func (m *meter) urgent(n int) bool {
+	if n > urgentSize {
+		return false
+	}
+	if now := time.Now(); now.Sub(m.shortSince) > time.Second {
+		m.short, m.shortSince = 0, now
+	}
+	m.short += n
+	return m.short <= max(urgentLeast, int(m.limit.rate)/urgentShare)
 }
 
 // Close ends the connection, and the wait of a write for its turn.
