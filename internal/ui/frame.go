@@ -47,7 +47,7 @@ func (b *board) frame(now time.Time, columns, rows int) []string {
 	if len(b.order) > 1 {
 		below = append(below, b.total(names, d, now))
 	}
-	if b.sums.known {
+	if b.sums.known && rows >= 5 {
 		below = append(below, pad("", min(names+2, max(0, columns-len(widestSums))))+b.sums.text())
 	}
 	shown := b.order

@@ -111,7 +111,7 @@ func TestHostileText(t *testing.T) {
 			var out, stderr strings.Builder
 			o.Out, o.Err = &out, &stderr
 			u := New(o)
-			for _, typ := range []event.Type{event.Phase, event.Progress, event.Layer, event.Message, event.Warning, "::x"} {
+			for _, typ := range []event.Type{event.Phase, event.Progress, event.Total, event.Layer, event.Message, event.Warning, "::x"} {
 				u.Emit(event.Event{Type: typ, Host: evil, Phase: evil, Item: evil, Text: evil, Done: 1, Total: 2})
 				u.Emit(event.Event{Type: typ, Text: evil})
 				time.Sleep(time.Second)
@@ -284,6 +284,7 @@ func TestFrameFits(t *testing.T) {
 		b.apply(event.Event{Type: event.Phase, Host: name, Phase: "health"}, now.Add(time.Duration(i%10)*time.Second))
 		b.apply(event.Event{Type: event.Progress, Host: name, Phase: "send", Done: 1, Total: math.MaxInt64}, now)
 	}
+	b.apply(event.Event{Type: event.Total, Uplink: math.MaxInt64, Peers: -1, Saved: math.MinInt64}, now)
 	for _, size := range [][2]int{{200, 100}, {80, 24}, {40, 10}, {10, 5}, {1, 1}, {0, 0}} {
 		frame := b.frame(now.Add(time.Minute), size[0], size[1])
 		if len(frame) > max(2, size[1]-1) {
@@ -296,7 +297,7 @@ func TestFrameFits(t *testing.T) {
 		}
 	}
 	frame := strings.Join(b.frame(now.Add(time.Minute), 80, 10), "\n")
-	if !strings.Contains(frame, "... and 44 more") || !strings.Contains(frame, "total") || !strings.Contains(frame, "web-9") {
+	if !strings.Contains(frame, "... and 45 more") || !strings.Contains(frame, "total") || !strings.Contains(frame, "web-9") {
 		t.Errorf("got\n%s", frame)
 	}
 }
