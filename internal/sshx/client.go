@@ -162,7 +162,7 @@ func (c *Client) end(cause error) {
 		c.cause = cause
 	}
 	c.mu.Unlock()
-	c.hops[0].conn.Close() // all others live on this one
+	_ = c.hops[0].conn.Close() // broken or not, all others live on this one
 }
 
 // watch waits for the connection's end and names it.
@@ -202,7 +202,7 @@ func closeHops(hops []*hop) {
 	if len(hops) == 0 {
 		return
 	}
-	hops[0].conn.Close()
+	_ = hops[0].conn.Close() // given up
 	for _, h := range hops {
 		_ = h.ssh.Wait()
 	}

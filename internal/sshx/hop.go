@@ -48,7 +48,7 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 		h.conn.limit = s.limit // the others' bytes are in this one's
 	}
 	// x/crypto's own timeout covers TCP only, and a channel has no deadlines: closing is what ends a silent handshake.
-	stop := context.AfterFunc(ctx, func() { h.root.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = h.root.Close() })
 	defer stop()
 	cc, channels, requests, err := ssh.NewClientConn(h.conn, s.addr(), &ssh.ClientConfig{
 		User: s.user, ClientVersion: clientVersion,
@@ -87,13 +87,13 @@ func handshake(ctx context.Context, s settings, via *hop) (*hop, error) {
 func dialHop(ctx context.Context, s settings, via *hop) (net.Conn, error) {
 	if via != nil {
 		// The context ends the wait, and closing the connection ends what waits behind it.
-		defer context.AfterFunc(ctx, func() { via.root.Close() })()
+		defer context.AfterFunc(ctx, func() { _ = via.root.Close() })()
 		return via.ssh.DialContext(ctx, "tcp", s.addr())
 	}
 	if s.proxy != "" {
 		return dialCommand(s.proxy)
 	}
-	d := net.Dialer{}
+	d := net.Dialer{Control: keepShort}
 	if s.bind != "" {
 		local, err := net.ResolveTCPAddr(s.network, net.JoinHostPort(s.bind, "0"))
 		if err != nil {

@@ -11,7 +11,7 @@ const (
 	burstLeast = 16 << 10              // bytes that may always go at once
 
 	pieceTime  = 20 * time.Millisecond // of the rate is what a connection gets before it is the next one's turn
-	pieceLeast = 1 << 10
+	pieceLeast = 1400                  // bytes, about what a packet on the wire carries
 	pieceMost  = 64 << 10
 
 	packetLeast = 4 << 10 // bytes of a session in one SSH packet; below that the packet's own bytes count
@@ -26,8 +26,7 @@ const (
 // Limiter is an upper limit of the bytes a second that connections send together, SSH's own included, TCP's headers
 // not. Connections take turns in small pieces, so that each gets the same share. Short writes go before long ones and
 // may be a second ahead of the rate: a line full of our own data still answers. A connection that has nothing but short
-// writes takes turns as well. It is safe for concurrent use; a nil
-// Limiter limits nothing.
+// writes takes turns as well. It is safe for concurrent use; a nil Limiter limits nothing.
 type Limiter struct {
 	rate  float64       // bytes a second
 	burst time.Duration // of unused rate that is kept
