@@ -248,7 +248,7 @@ func (m *Member) join(ctx context.Context) (net.Conn, error) {
 // feed sends queued chunks over one channel.
 func (m *Member) feed(c net.Conn) {
 	s := m.swarm
-	stop := context.AfterFunc(s.ctx, func() { _ = c.Close() })
+	stop := context.AfterFunc(s.feeds, func() { _ = c.Close() })
 	defer stop()
 	defer c.Close()
 	w := wire.NewConn(c)
@@ -259,19 +259,24 @@ func (m *Member) feed(c net.Conn) {
 		case k = <-m.queue:
 		case <-m.over:
 			return
-		case <-s.ctx.Done():
+		case <-s.feeds.Done():
 			return
 		}
 		if !s.stillWanted(m, k) {
 			continue
 		}
-		p, err := s.read(s.ctx, k.b, k.i, buf)
+		p, err := s.read(s.feeds, k.b, k.i, buf)
+		if err != nil && s.feeds.Err() != nil {
+			return
+		}
 		if err != nil {
 			s.failBlob(k.b, err)
 			continue
 		}
 		if err := w.SendChunk(wire.KindChunk, wire.Chunk{Blob: k.b.id, Index: uint32(k.i), Data: p}); err != nil {
-			m.fail(fmt.Errorf("send chunk: %w", err))
+			if s.feeds.Err() == nil {
+				m.fail(fmt.Errorf("send chunk: %w", err))
+			}
 			return
 		}
 		s.mu.Lock()

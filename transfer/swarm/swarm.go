@@ -25,11 +25,13 @@ const DefaultQuota = 10 << 30
 // Swarm is the members of one run and what they want. It is safe for concurrent use.
 type Swarm struct {
 	Options
-	ctx   context.Context //nolint:containedctx // of the swarm's own goroutines, from New to Close
-	stop  context.CancelCauseFunc
-	run   string
-	wake  chan struct{}
-	tasks sync.WaitGroup
+	ctx    context.Context //nolint:containedctx // of the swarm's own goroutines, from New to Close
+	stop   context.CancelCauseFunc
+	feeds  context.Context    //nolint:containedctx // of what sends chunks: from New to the beginning of Close
+	enough context.CancelFunc // ends feeds
+	run    string
+	wake   chan struct{}
+	tasks  sync.WaitGroup
 
 	mu      sync.Mutex
 	members []*Member
@@ -48,6 +50,7 @@ func New(ctx context.Context, run string, o Options) *Swarm {
 	}
 	s := &Swarm{Options: o, run: run, wake: make(chan struct{}, 1), byName: make(map[string]*blob), first: make(map[string]chan struct{})}
 	s.ctx, s.stop = context.WithCancelCause(ctx)
+	s.feeds, s.enough = context.WithCancel(s.ctx)
 	s.tasks.Go(s.work)
 	return s
 }
@@ -55,6 +58,7 @@ func New(ctx context.Context, run string, o Options) *Swarm {
 // Close ends all helpers and waits for all that the swarm does. Members that have Left take their chunks with them;
 // what the others have got stays for the next run.
 func (s *Swarm) Close(ctx context.Context) {
+	s.enough() // what is still to be said must not wait behind chunks
 	s.mu.Lock()
 	members := slices.Clone(s.members)
 	s.mu.Unlock()
