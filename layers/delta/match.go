@@ -10,6 +10,9 @@ const (
 	leastRun = 16
 	// leastDiffer is the shortest run of differences: an operation costs about two bytes.
 	leastDiffer = 8
+	// shortGap is the longest gap between copies of one displacement that is told as differences, however many they are:
+	// three operations would cost more.
+	shortGap = 32
 	// maxPoor is how far beyond its best end a run of differences is looked for.
 	maxPoor = 4 << 10
 	// batch is how many blocks are looked up at a time: the reads from the index wait for memory together.
@@ -154,6 +157,10 @@ func sameSuffix(a, b []byte) (n int) {
 // gap makes operations for what lies between open and end, where the displacement becomes next: differences as far as
 // they pay from either side, literals in the middle.
 func (m *matcher) gap(end int, next int64) {
+	if end-m.open <= shortGap && m.known && next == m.shift && end < len(m.new) {
+		m.emit(differ, m.open, end, next)
+		m.open = end
+	}
 	if m.known && end > m.open {
 		n := m.poor(m.open, end, m.shift, 1)
 		m.emit(differ, m.open, m.open+n, m.shift)

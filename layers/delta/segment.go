@@ -34,22 +34,14 @@ type segmentWriter struct {
 	w    io.Writer
 	size int64 // bytes written
 	raw  segment
-	// best packs the first columns, which are small; better packs the last one in a third of the time.
-	best, better *zstd.Encoder
+	pack *zstd.Encoder
 }
 
-func newSegmentWriter(w io.Writer) (s *segmentWriter, err error) {
-	s = &segmentWriter{w: w}
-	if s.best, err = newEncoder(zstd.SpeedBestCompression); err != nil {
-		return nil, err
-	}
-	s.better, err = newEncoder(zstd.SpeedBetterCompression)
-	return s, err
-}
-
-func newEncoder(level zstd.EncoderLevel) (*zstd.Encoder, error) {
-	return zstd.NewWriter(nil, zstd.WithEncoderLevel(level), zstd.WithEncoderConcurrency(1),
+func newSegmentWriter(w io.Writer) (*segmentWriter, error) {
+	// The best level makes patches 1 to 5 % smaller, and takes 35 MB of memory more.
+	z, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedBetterCompression), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(maxSegment), zstd.WithEncoderCRC(false)) // the target's digest covers all
+	return &segmentWriter{w: w, pack: z}, err
 }
 
 func (s *segmentWriter) write(p []byte) error {
@@ -66,11 +58,7 @@ func (s *segmentWriter) flush() error {
 	var head []byte
 	var packed segment
 	for i, c := range s.raw {
-		z := s.best
-		if i == columns-1 {
-			z = s.better
-		}
-		packed[i] = z.EncodeAll(c, nil)
+		packed[i] = s.pack.EncodeAll(c, nil)
 		if len(packed[i]) >= len(c) {
 			packed[i] = c
 		}
