@@ -146,15 +146,19 @@ func (s *segmentReader) next() (*segment, error) {
 	return &s.raw, nil
 }
 
-func (s *segmentReader) length() (int, error) {
-	n, err := binary.ReadUvarint(s.r)
-	if err != nil {
-		return 0, cutError(s.bad, "read segment", err)
+// length reads a uvarint of at most maxSegment.
+func (s *segmentReader) length() (n int, err error) {
+	for shift := 0; n <= maxSegment && shift < 28; shift += 7 {
+		b, err := s.r.ReadByte()
+		if err != nil {
+			return 0, cutError(s.bad, "read segment", err)
+		}
+		n |= int(b&0x7f) << shift
+		if b < 0x80 && n <= maxSegment {
+			return n, nil
+		}
 	}
-	if n > maxSegment {
-		return 0, fmt.Errorf("%w: column of %d bytes", s.bad, n)
-	}
-	return int(n), nil
+	return 0, fmt.Errorf("%w: column of %d bytes or more", s.bad, n)
 }
 
 // column fills room from so many packed bytes.
