@@ -31,9 +31,9 @@ type Options struct {
 	ConnectTimeout time.Duration // for TCP, handshake and authentication of each hop; default 10 s
 	KeepAlive      time.Duration // interval of keepalives; default 5 s
 
-	// MaxSessions is how many commands run at a time on the connection, more wait for a place; default 8. If the host
-	// allows fewer (MaxSessions of its sshd_config) that is what counts. Each has a window of 2 MiB: it carries that much
-	// in a round trip, and on long lines several carry more than one.
+	// MaxSessions is how many commands run at a time on the connection, more wait for a place; default 8. A host that
+	// allows fewer (MaxSessions of its sshd_config) may get more connections instead. Each command has a window of 2 MiB:
+	// it carries that much in a round trip, and on long lines several carry more than one.
 	MaxSessions int
 
 	Limit  *Limiter // of what is sent, with all other connections that have it; nil = none
@@ -62,6 +62,11 @@ type Client struct {
 	jumped     bool
 	rtt        atomic.Int64 // nanoseconds; 0 = not known
 	places     *places
+
+	again    func(context.Context) (*Client, error) // makes another connection to the host
+	siblings atomic.Int32                           // how many more there may be, each from the last one
+	dialling chan struct{}                          // held while next is looked at or made
+	next     *Client                                // a sibling, or nil
 
 	done chan struct{} // closed when the connection is over, with err set
 	err  error
@@ -108,7 +113,10 @@ func Dial(ctx context.Context, spec string, o Options) (*Client, error) {
 		host: last.written, user: last.user, ssh: hops[len(hops)-1].ssh, hops: hops,
 		jumped: len(hops) > 1 || last.proxy != "",
 		places: newPlaces(most), done: make(chan struct{}), closing: make(chan struct{}),
+		again:    func(ctx context.Context) (*Client, error) { return Dial(ctx, spec, o) },
+		dialling: make(chan struct{}, 1),
 	}
+	c.siblings.Store(int32(min(most, maxSessions)) - 1)
 	c.wg.Go(c.watch)
 	c.wg.Go(func() { c.keepAlive(last.keepAlive) })
 	return c, nil

@@ -42,8 +42,9 @@
 // # Hosts that are short of something
 //
 // A host that refuses a session, because of its MaxSessions, is asked again when one of ours has ended; until then the
-// command waits, as it does when as many run as Options allow. It fails only if no session at all can be had for the
-// grace. A command that never ends takes a place for good.
+// command waits, as it does when as many run as Options allow. What waits for more than a second because of the host
+// gets another connection to it, as with ssh; all of them end together, and to our users they are one Client. Only a
+// host that opens no session at all for the grace is an error.
 //
 // A connection that is dropped before the login (MaxStartups, PerSourcePenalties, an sshd that starts anew) is tried
 // again with pauses that grow and differ, within the connect timeout: 8 times if sshd says MaxStartups, 3 times

@@ -17,13 +17,16 @@ type opening struct {
 }
 
 // openInTurn opens a session as soon as there is a place for it. It fails if the host refuses one for the grace although
-// none is open. The place is the caller's when err is nil.
+// none is open, and with errFull after our patience where there may be another connection. The place is the caller's
+// when err is nil.
 func (c *Client) openInTurn(ctx context.Context, name, line string) (opening, error) {
-	ticket := c.places.ticket()
+	want := wish{ticket: c.places.ticket(), probe: lastProbe}
+	if c.siblings.Load() > 0 {
+		want.leave = patience
+	}
 	var alone time.Time // since when the host refuses the only session
-	probe := lastProbe
 	for tries := 0; ; tries++ {
-		ok, err := c.places.take(ctx, c.done, ticket, probe)
+		ok, err := c.places.take(ctx, c.done, want)
 		switch {
 		case err != nil:
 			return opening{}, err
@@ -38,7 +41,7 @@ func (c *Client) openInTurn(ctx context.Context, name, line string) (opening, er
 		if !errors.As(o.err, &refused) {
 			return o, nil
 		}
-		probe = min(firstProbe<<min(tries, 10), lastProbe)
+		want.probe = min(firstProbe<<min(tries, 10), lastProbe)
 		if c.places.refused() > 0 {
 			alone = time.Time{}
 			continue
@@ -49,7 +52,7 @@ func (c *Client) openInTurn(ctx context.Context, name, line string) (opening, er
 		if time.Since(alone) > grace {
 			return opening{}, fmt.Errorf("%s: %s takes no more sessions (MaxSessions in its sshd_config): %s", name, c.host, Clean(refused.Message, 100))
 		}
-		if err := c.pause(ctx, probe); err != nil {
+		if err := c.pause(ctx, want.probe); err != nil {
 			return opening{}, err
 		}
 	}

@@ -42,12 +42,24 @@ func (p *places) ticket() uint64 {
 	return p.next
 }
 
-// take waits for a place, and tries one above the limit after each probe as the first in line; the error is the cause
-// of ctx, or nil with ok = false once over is closed.
-func (p *places) take(ctx context.Context, over <-chan struct{}, ticket uint64, probe time.Duration) (ok bool, err error) {
-	w := p.enqueue(ticket)
-	tick := time.NewTicker(probe)
+// wish is how somebody wants a place.
+type wish struct {
+	ticket uint64
+	probe  time.Duration // the first in line tries one above the limit each time
+	leave  time.Duration // leave with errFull after that, if the host allows fewer than we use; 0 = never
+}
+
+// take waits for a place. The error is errFull or the cause of ctx; nil with ok = false once over is closed.
+func (p *places) take(ctx context.Context, over <-chan struct{}, want wish) (ok bool, err error) {
+	w := p.enqueue(want.ticket)
+	tick := time.NewTicker(want.probe)
 	defer tick.Stop()
+	var late <-chan time.Time
+	if want.leave > 0 {
+		t := time.NewTicker(want.leave)
+		defer t.Stop()
+		late = t.C
+	}
 	for {
 		select {
 		case <-w.turn:
@@ -57,6 +69,11 @@ func (p *places) take(ctx context.Context, over <-chan struct{}, ticket uint64, 
 				return true, nil
 			}
 			continue
+		case <-late:
+			if !p.short() {
+				continue
+			}
+			err = errFull
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		case <-over:
@@ -135,6 +152,20 @@ func (p *places) leave(opened bool) {
 		p.open--
 	}
 	p.grant()
+}
+
+// learn takes over what another connection to the host found out.
+func (p *places) learn(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit = min(p.limit, limit)
+}
+
+// short tells whether the host allows fewer than we use.
+func (p *places) short() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.limit < p.most
 }
 
 // size is how many sessions may be open at a time, as far as is known.

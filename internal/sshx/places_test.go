@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,13 +46,78 @@ func TestFewSessions(t *testing.T) {
 	}
 }
 
-// A session that stays does not make others fail: they wait, and have the place when it ends.
-func TestPlaceOfALongSession(t *testing.T) {
+// Sessions that stay do not keep others out: those have another connection, which ends with the first.
+func TestPlacesOfLongSessions(t *testing.T) {
 	t.Parallel()
-	c := newServer(t, "MaxSessions 1").dial(t)
+	s := newServer(t, "MaxSessions 1")
+	c := s.dial(t)
+	var stay []net.Conn
+	for range 3 {
+		k, err := c.Conn(t.Context(), Command{Argv: []string{"cat"}})
+		must(t, err)
+		stay = append(stay, k)
+	}
+	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}}); err != nil {
+		t.Error(err)
+	}
+	if n := len(s.sessions()); n < 3 || n > 4 {
+		t.Errorf("%d connections", n)
+	}
+	for _, k := range stay {
+		if _, err := k.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		got := make([]byte, 1)
+		if _, err := io.ReadFull(k, got); err != nil || got[0] != 'x' {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+	must(t, c.Close())
+	for i, k := range stay {
+		if _, err := k.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("after Close, conn %d: %v", i, err)
+		}
+	}
+	eventually(t, "sshd serves nothing", func() bool { return len(s.sessions()) == 0 })
+}
+
+// A link that is lost is lost as a whole.
+func TestSiblingsAreLostTogether(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "MaxSessions 1")
+	c := s.dial(t)
+	var stay []net.Conn
+	for range 2 {
+		k, err := c.Conn(t.Context(), Command{Argv: []string{"cat"}})
+		must(t, err)
+		stay = append(stay, k)
+	}
+	s.signalSessions(t, syscall.SIGKILL)
+	for i, k := range stay {
+		if _, err := k.Read(make([]byte, 1)); !errors.Is(err, ErrLinkLost) {
+			t.Errorf("conn %d: %v", i, err)
+		}
+	}
+	if err := c.Wait(); !errors.Is(err, ErrLinkLost) {
+		t.Errorf("the connection: %v", err)
+	}
+	if _, err := c.Run(t.Context(), Command{Argv: []string{"true"}}); !errors.Is(err, ErrLinkLost) {
+		t.Errorf("a command: %v", err)
+	}
+}
+
+// Who may not have another connection waits until a place is free.
+func TestWaitForAPlace(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, "MaxSessions 1")
+	o := s.options(t)
+	c, err := Dial(t.Context(), s.addr(), o)
+	must(t, err)
+	defer c.Close()
+	c.again = func(context.Context) (*Client, error) { return nil, errors.New("no") }
 	k, err := c.Conn(t.Context(), Command{Argv: []string{"cat"}})
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*grace+500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*grace)
 	defer cancel()
 	if _, err := c.Run(ctx, Command{Argv: []string{"true"}}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("while the place is taken: %v", err)
@@ -73,7 +140,7 @@ func TestPlaces(t *testing.T) {
 		take := func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			ok, err := p.take(ctx, nil, p.ticket(), time.Hour)
+			ok, err := p.take(ctx, nil, wish{ticket: p.ticket(), probe: time.Hour})
 			if !ok && !errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("err = %v", err)
 			}
@@ -97,7 +164,7 @@ func TestPlaces(t *testing.T) {
 		open()
 		// The first in line tries one more, and the limit grows if that works.
 		start := time.Now()
-		if ok, err := p.take(t.Context(), nil, p.ticket(), time.Minute); !ok || err != nil || time.Since(start) != time.Minute {
+		if ok, err := p.take(t.Context(), nil, wish{ticket: p.ticket(), probe: time.Minute}); !ok || err != nil || time.Since(start) != time.Minute {
 			t.Fatalf("a try took %s: %v, %v", time.Since(start), ok, err)
 		}
 		p.opened()
@@ -111,7 +178,7 @@ func TestPlaces(t *testing.T) {
 		for i, ticket := range []uint64{p.ticket(), early} {
 			wg.Go(func() {
 				time.Sleep(time.Duration(i) * time.Second)
-				if ok, err := p.take(t.Context(), nil, ticket, time.Hour); !ok || err != nil {
+				if ok, err := p.take(t.Context(), nil, wish{ticket: ticket, probe: time.Hour}); !ok || err != nil {
 					t.Errorf("%v, %v", ok, err)
 				}
 				order = append(order, i)
@@ -131,7 +198,7 @@ func TestPlaces(t *testing.T) {
 		for p.size() > p.open {
 			open()
 		}
-		if ok, err := p.take(t.Context(), over, p.ticket(), time.Hour); ok || err != nil {
+		if ok, err := p.take(t.Context(), over, wish{ticket: p.ticket(), probe: time.Hour}); ok || err != nil {
 			t.Errorf("after the end: %v, %v", ok, err)
 		}
 		if len(p.line) != 0 || p.taken != 3 || p.open != 3 {

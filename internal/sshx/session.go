@@ -49,6 +49,9 @@ func (c *Client) start(ctx context.Context, cmd Command) (*conn, error) {
 		return nil, err
 	}
 	o, err := c.openInTurn(ctx, cmd.name(), line)
+	if err == errFull {
+		return c.startElsewhere(ctx, cmd)
+	}
 	if err != nil {
 		return nil, err
 	}
