@@ -11,15 +11,16 @@ import (
 // wholeLayer asks for layer i of the plan's image as it is, made here or by a host that has it.
 func (a *attempt) wholeLayer(m *swarm.Member, plan HostPlan, i int, maker *swarm.Member) *errand {
 	l := plan.Image.Layers[i]
-	accept := plan.Accept
-	if maker == nil {
-		accept.Zstd = true // a helper unpacks what its engine cannot, so that one blob does for all
+	a.tell.layer(l.DiffID, "send", "sending", sendSize(l.Blob))
+	if maker != nil {
+		// How it stores the layer, it says when it begins: one that it has with gzip, it sends so.
+		p := wire.Produce{DiffID: string(l.DiffID), Zstd: plan.Accept.Zstd}
+		return &errand{want: m.Ask(madeName(l.DiffID, p.Zstd), nil, maker, p, a.tell.arrived), made: true}
 	}
+	accept := layers.Accept{Zstd: true} // a helper unpacks what its engine cannot, so that one blob does for all
 	z := accept.Encoding(l.Blob.Compression)
 	open := func(ctx context.Context) (swarm.Source, error) { return a.Spool.Grow(ctx, plan.Image, i, accept) }
-	p := wire.Produce{DiffID: string(l.DiffID), Zstd: accept.Zstd}
-	a.tell.layer(l.DiffID, "send", "sending", sendSize(l.Blob))
-	w := m.Ask(blobName(l.DiffID, z), open, maker, p, a.tell.arrived)
+	w := m.Ask(blobName(l.DiffID, z), open, nil, wire.Produce{}, a.tell.arrived)
 	e := &errand{want: w, blob: layers.Blob{Compression: z}}
 	if z == layers.Zstd && !plan.Accept.Zstd {
 		e.unpacked = func(ctx context.Context) (int64, error) { return a.Spool.PlainSize(ctx, plan.Image, i) }

@@ -27,6 +27,7 @@ type relay struct {
 type errand struct {
 	want  *swarm.Want
 	blob  layers.Blob // of a whole layer: its compression
+	made  bool        // by a host, whose word on the compression counts
 	patch *patchOf    // nil = the layer whole
 	own   *base       // the host has it: there is no want
 	// unpacked, if set, tells how large the layer becomes when the helper unpacks it for its engine.
@@ -64,6 +65,11 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		return parcel{}, r.fault(err)
 	}
 	x := wire.Splice{Blob: e.want.Blob(), Size: size}
+	if e.made && e.want.Zstd() {
+		e.blob.Compression = layers.Zstd
+	} else if e.made {
+		e.blob.Compression = layers.Gzip
+	}
 	b := layers.Blob{Digest: layers.Digest(fmt.Sprintf("sha256:%x", digest)), Size: size, Compression: e.blob.Compression}
 	switch {
 	case e.unpacked != nil:
@@ -128,6 +134,14 @@ func (r *relay) load(ctx context.Context, from io.Reader) (docker.LoadResult, er
 // blobName is how helpers name a layer's blob in every run.
 func blobName(d layers.DiffID, z layers.Compression) string {
 	return strings.ToLower(d.Hex()) + "." + string(z)
+}
+
+// madeName is how helpers name a blob that one of them makes, in whatever way it can.
+func madeName(d layers.DiffID, zstd bool) string {
+	if zstd {
+		return strings.ToLower(d.Hex()) + ".made"
+	}
+	return strings.ToLower(d.Hex()) + ".made.gzip"
 }
 
 // patchName is how helpers name a patch.

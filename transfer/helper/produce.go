@@ -59,6 +59,10 @@ func (s *session) make(ctx context.Context, p wire.Produce, b *blob) (err error)
 				return err
 			}
 			defer g.Close()
+			form := wire.Form{Blob: p.Blob, Zstd: g.Compression() == layers.Zstd}
+			if err := s.control.SendJSON(wire.KindForm, form); err != nil {
+				return err
+			}
 			return s.cut(ctx, p.Blob, g, b)
 		}
 	}

@@ -21,6 +21,7 @@ type blob struct {
 	tail  int64              // bytes of the last chunk of sums
 	src   Source
 	maker *Member // that holds the layer and makes the blob; nil = made here
+	zstd  bool    // how the maker compresses it, else with gzip
 	wants map[*Member]*Want
 	err   error
 	next  int // all chunks below it are wherever they are wanted
@@ -64,6 +65,13 @@ func (w *Want) Wait(ctx context.Context) (int64, [wire.SumSize]byte, error) {
 	w.m.swarm.mu.Lock()
 	defer w.m.swarm.mu.Unlock()
 	return w.b.size, w.b.whole, w.err
+}
+
+// Zstd tells, once Wait has returned, whether the maker of the blob has compressed it with zstd, else with gzip.
+func (w *Want) Zstd() bool {
+	w.m.swarm.mu.Lock()
+	defer w.m.swarm.mu.Unlock()
+	return w.b.zstd
 }
 
 // ErrMaker is wrapped by the error of a Want whose blob was made by a member that failed: it can still be made here.

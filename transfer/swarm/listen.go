@@ -62,6 +62,12 @@ func (m *Member) hear(k wire.Kind, p []byte, now time.Time) error {
 			m.swarm.failed(m, f)
 		}
 		return err
+	case wire.KindForm:
+		f, err := wire.Parse[wire.Form](p)
+		if err == nil {
+			m.swarm.form(m, f)
+		}
+		return err
 	case wire.KindProduced:
 		a, err := wire.ParseAnnounce(p)
 		if err == nil {
@@ -183,6 +189,14 @@ func (s *Swarm) failed(m *Member, f wire.Failed) {
 
 // ErrFull is wrapped by the error of a blob that a host has no room for.
 var ErrFull = errors.New("no space left for chunks on the host")
+
+func (s *Swarm) form(m *Member, f wire.Form) {
+	if b := s.blobOf(m, f.Blob); b != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		b.zstd = f.Zstd
+	}
+}
 
 func (s *Swarm) produced(m *Member, a wire.Announce) {
 	if b := s.blobOf(m, a.Blob); b != nil {

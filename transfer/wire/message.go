@@ -40,6 +40,7 @@ const (
 	KindChunkUp  Kind = 74 // Chunk: the answer to Read
 	KindSigned   Kind = 75 // Data: of the answer to Sign
 	KindSignEnd  Kind = 76 // Failed, with an empty Error if all is well
+	KindForm     Kind = 77 // Form: before it makes a blob
 )
 
 // KindChunk is all that comes on a data connection to a helper, after the Join: a Chunk.
@@ -130,7 +131,13 @@ type Linked struct {
 type Produce struct {
 	Blob   uint32 `json:"blob"`
 	DiffID string `json:"diff_id"`
-	Zstd   bool   `json:"zstd"` // or gzip
+	Zstd   bool   `json:"zstd"` // may be used; else gzip is
+}
+
+// Form tells how a blob that is to be made will be compressed: a layer that is stored with gzip stays so.
+type Form struct {
+	Blob uint32 `json:"blob"`
+	Zstd bool   `json:"zstd"` // or gzip
 }
 
 // Sign asks for the signature of a layer; see package delta. ID names the answer.

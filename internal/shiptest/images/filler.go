@@ -4,9 +4,11 @@ import (
 	"archive/tar"
 	"crypto/sha256"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math/rand/v2"
 	"path"
+	"time"
 )
 
 // Layer is a layer of files made from its name. Layers of equal name and numbers are equal in all images, except for
@@ -16,6 +18,8 @@ type Layer struct {
 	Size    int64 // of all files, in bytes
 	Files   int   // how many; 0: one for each 64 KiB
 	Changed int   // so many of them depend on the image's version
+	Dated   bool  // the files' times depend on the image's version, as those of a new build do
+	Dense   bool  // the bytes do not get smaller when they are compressed
 }
 
 // write gives the layer's tar: files opt/NAME/0000 and so on.
@@ -36,8 +40,19 @@ func (l Layer) write(w io.Writer, version string) error {
 		if n < int64(l.Changed) {
 			seed += "@" + version
 		}
-		if err := t.WriteHeader(header(fmt.Sprintf("opt/%s/%04d", l.Name, n), 0o644, size)); err != nil {
+		h := header(fmt.Sprintf("opt/%s/%04d", l.Name, n), 0o644, size)
+		if l.Dated {
+			h.ModTime = h.ModTime.Add(time.Duration(crc32.ChecksumIEEE([]byte(version))) * time.Second / 1000)
+		}
+		if err := t.WriteHeader(h); err != nil {
 			return err
+		}
+		if l.Dense {
+			_, err := io.CopyN(t, rand.NewChaCha8(sha256.Sum256([]byte(seed))), size)
+			if err != nil {
+				return err
+			}
+			continue
 		}
 		if err := writeFiller(t, seed, size); err != nil {
 			return err
