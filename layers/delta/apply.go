@@ -1,11 +1,11 @@
 package delta
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 )
 
@@ -14,23 +14,43 @@ const applyStep = 256 << 10
 
 // Apply makes the target from the base, read at random, and the patch, read once from begin to end, and writes it to w.
 // The result is hashed on the way: if it is not the target, that is a MismatchError before the last byte is written, and
-// w must not believe what it has. A damaged patch is ErrPatch. Whatever a patch says, Apply takes less than 32 MB of
+// w must not believe what it has. A base that is seen at once to be another one is ErrMismatch too. A damaged patch is ErrPatch. Whatever a patch says, Apply takes less than 32 MB of
 // memory and writes no more than Header.TargetSize bytes.
 func Apply(ctx context.Context, w io.Writer, old io.ReaderAt, patch io.Reader) (Header, error) {
 	h, err := ReadHeader(patch)
 	if err != nil {
 		return Header{}, err
 	}
-	segments, err := newSegmentReader(patch, ErrPatch)
+	r := bufio.NewReader(patch)
+	oldLayout, err := readLayout(r, h.BaseSize)
+	if err != nil {
+		return h, err
+	}
+	newLayout, err := readLayout(r, h.TargetSize)
+	if err != nil {
+		return h, err
+	}
+	segments, err := newSegmentReader(r, ErrPatch)
 	if err != nil {
 		return h, err
 	}
 	defer segments.close()
-	a := &applier{header: h, old: &readAhead{r: old, size: h.BaseSize}, w: w, sum: sha256.New(), made: make([]byte, 0, applyStep)}
+	base, err := newUnpackedReader(old, oldLayout)
+	if err != nil {
+		return h, fmt.Errorf("%w: base: %w", ErrMismatch, err)
+	}
+	check := &checkedWriter{w: w, header: &h, sum: sha256.New()}
+	a := &applier{
+		old: &readAhead{r: base, size: base.plainSize()}, size: newLayout.plainSize(),
+		w: &repacker{w: check, layout: newLayout}, made: make([]byte, 0, applyStep),
+	}
 	for {
 		s, err := segments.next()
 		if errors.Is(err, io.EOF) {
-			return h, a.finish()
+			if err = a.finish(); err == nil {
+				err = check.finish()
+			}
+			return h, err
 		}
 		if err != nil {
 			return h, err
@@ -41,15 +61,14 @@ func Apply(ctx context.Context, w io.Writer, old io.ReaderAt, patch io.Reader) (
 	}
 }
 
-// applier makes the target.
+// applier makes the target, unpacked.
 type applier struct {
-	header Header
-	old    *readAhead
-	w      io.Writer
-	sum    hash.Hash
-	made   []byte // not written yet: at the end it holds the last bytes
-	done   int64  // bytes of the target, those in made included
-	shift  int64  // the displacement
+	old   *readAhead
+	w     io.Writer
+	size  int64  // of the target
+	made  []byte // not written yet
+	done  int64  // bytes of the target, those in made included
+	shift int64  // the displacement
 }
 
 // segment runs all operations of a segment. They use up its columns exactly.
@@ -101,7 +120,7 @@ func (a *applier) move(n int64) error {
 // clone takes n bytes of the base and adds diffs to them, if there are any.
 func (a *applier) clone(ctx context.Context, n int64, diffs []byte) error {
 	from := a.done + a.shift
-	if from < 0 || n > a.header.BaseSize-from {
+	if from < 0 || n > a.old.size-from {
 		return fmt.Errorf("%w: copy of %d bytes at %d", ErrPatch, n, from)
 	}
 	for n > 0 {
@@ -139,8 +158,8 @@ func (a *applier) insert(ctx context.Context, p []byte) error {
 
 // room returns where up to n bytes of the target go next.
 func (a *applier) room(ctx context.Context, n int64) ([]byte, error) {
-	if n > a.header.TargetSize-a.done {
-		return nil, fmt.Errorf("%w: more than %d bytes", ErrPatch, a.header.TargetSize)
+	if n > a.size-a.done {
+		return nil, fmt.Errorf("%w: more than %d bytes", ErrPatch, a.size)
 	}
 	if len(a.made) == cap(a.made) {
 		if err := ctx.Err(); err != nil {
@@ -161,30 +180,14 @@ func (a *applier) add(room []byte) {
 }
 
 func (a *applier) flush() error {
-	_, _ = a.sum.Write(a.made) // a hash never fails
-	return a.write()
-}
-
-func (a *applier) write() error {
 	_, err := a.w.Write(a.made)
 	a.made = a.made[:0]
-	if err != nil {
-		return fmt.Errorf("write target: %w", err)
-	}
-	return nil
+	return err
 }
 
-// finish checks the whole and writes its last bytes.
 func (a *applier) finish() error {
-	if a.done != a.header.TargetSize {
-		return fmt.Errorf("%w: it gives %d bytes of %d", ErrPatch, a.done, a.header.TargetSize)
+	if a.done != a.size {
+		return fmt.Errorf("%w: it gives %d bytes of %d", ErrPatch, a.done, a.size)
 	}
-	_, _ = a.sum.Write(a.made) // a hash never fails
-	if got := [32]byte(a.sum.Sum(nil)); got != a.header.Target {
-		return &MismatchError{Want: a.header.Target, Got: got}
-	}
-	if len(a.made) == 0 {
-		return nil
-	}
-	return a.write()
+	return a.flush()
 }

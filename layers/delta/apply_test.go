@@ -19,7 +19,7 @@ func TestApplyWrongBase(t *testing.T) {
 		var out bytes.Buffer
 		_, err := Apply(t.Context(), &out, bytes.NewReader(wrong), bytes.NewReader(patch))
 		var m *MismatchError
-		if !errors.As(err, &m) || !errors.Is(err, ErrMismatch) || m.Want != p.header().Target || m.Got == m.Want {
+		if !errors.Is(err, ErrMismatch) || errors.As(err, &m) && (m.Want != p.header().Target || m.Got == m.Want) {
 			t.Errorf("%s: %v", p.name, err)
 		}
 		if out.Len() >= len(p.new) {
@@ -125,7 +125,7 @@ func TestApplyBadOperations(t *testing.T) {
 		{"less than the target", segment{ops(op{clone, 1})}},
 	} {
 		var patch bytes.Buffer
-		w, err := newPatchWriter(&patch, Header{BaseSize: size, TargetSize: size})
+		w, err := newPatchWriter(&patch, Header{BaseSize: size, TargetSize: size}, layout{}, layout{})
 		must(t, err)
 		w.segments.raw = c.raw
 		_, err = w.finish()

@@ -7,6 +7,9 @@
 // of their own, since each packs best among its like; a segment is as much of the columns as is held in memory at once.
 // A signature describes a base to someone who has not got it.
 //
-// A patch begins with a Header, then come segments, each of them packed with zstd and at most maxSegment bytes
-// unpacked, then an empty segment.
+// Executables carry tables for debuggers that are packed with zlib: where a little changed in the program, all of their
+// bytes are others. Make compares such parts unpacked, and Apply packs them again; a layout says where they are.
+//
+// A patch begins with a Header and the layouts of base and target, then come segments, each of them packed with zstd and
+// at most maxSegment bytes unpacked, then an empty segment.
 package delta

@@ -35,7 +35,7 @@ func makeFromSignature(ctx context.Context, w io.Writer, h Header, sig io.Reader
 	if err := h.check(); err != nil {
 		return Stats{}, err
 	}
-	p, err := newPatchWriter(w, h)
+	p, err := newPatchWriter(w, h, layout{}, layout{})
 	if err != nil {
 		return Stats{}, err
 	}

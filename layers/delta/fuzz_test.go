@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 )
 
@@ -58,13 +59,21 @@ func FuzzApply(f *testing.F) {
 	q := &pair{old: p.old, new: randomBytes(1, 2000)}
 	patch, _ = makePatch(f, q)
 	f.Add(patch)
-	f.Add(append(patch[:headerSize:headerSize], 0, 0, 0, 0, 0, 0))
+	f.Add(append(patch[:headerSize:headerSize], 0, 0, 0, 0, 0, 0, 0, 0))
+	all := pairs(f)
+	packed := all[slices.IndexFunc(all, func(p pair) bool { return p.name == "packed sections" })]
+	patch, _ = makePatch(f, &packed)
+	f.Add(patch)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var out bounded
 		var h Header
 		var err error
-		most := uint64(16<<20 + 8*len(b))
-		if got := allocated(func() { h, err = Apply(t.Context(), &out, bytes.NewReader(p.old), bytes.NewReader(b)) }); got > most {
+		most := uint64(32<<20 + 8*len(b))
+		old := p.old
+		if h, err := ReadHeader(bytes.NewReader(b)); err == nil && h.Base == packed.header().Base {
+			old = packed.old
+		}
+		if got := allocated(func() { h, err = Apply(t.Context(), &out, bytes.NewReader(old), bytes.NewReader(b)) }); got > most {
 			t.Errorf("%d bytes of memory, want at most %d", got, most)
 		}
 		if int64(out) > h.TargetSize || err != nil && int64(out) == h.TargetSize && out > 0 {

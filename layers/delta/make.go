@@ -17,18 +17,27 @@ const (
 
 // Stats says what a patch is made of, in bytes.
 type Stats struct {
-	Copied, Added int64 // of the target: found in the base, and not
+	Copied, Added int64 // of the target, with packed parts unpacked: found in the base, and not
 	Size          int64 // of the patch
 }
 
 // Make writes the patch that turns old into new, whose digests and sizes are h. Both are read at random, by several
 // goroutines, and must not change. The same versions give the same patch. It takes two processors, 8 to 16 bytes
-// of memory for each 32 bytes of the base (64 MB at most) and about 100 MB beside.
+// of memory for each 32 bytes of the base (64 MB at most) and about 120 MB beside.
 func Make(ctx context.Context, w io.Writer, h Header, old, new io.ReaderAt) (Stats, error) {
 	if err := h.check(); err != nil {
 		return Stats{}, fmt.Errorf("make patch: %w", err)
 	}
-	x, err := newIndex(ctx, old, h.BaseSize)
+	oldLayout, newLayout := pairPacked(old, h.BaseSize, new, h.TargetSize)
+	oldPlain, err := newUnpackedReader(old, oldLayout)
+	if err != nil {
+		return Stats{}, fmt.Errorf("make patch: base: %w", err)
+	}
+	newPlain, err := newUnpackedReader(new, newLayout)
+	if err != nil {
+		return Stats{}, fmt.Errorf("make patch: target: %w", err)
+	}
+	x, err := newIndex(ctx, oldPlain, oldPlain.plainSize())
 	if err != nil {
 		return Stats{}, fmt.Errorf("make patch: %w", err)
 	}
@@ -36,12 +45,15 @@ func Make(ctx context.Context, w io.Writer, h Header, old, new io.ReaderAt) (Sta
 	var out [matchers]chan found
 	for i := range out {
 		out[i] = make(chan found, 1)
-		m := &matcher{index: x, old: newPages(old, h.BaseSize, x.block)}
-		g.Go(func() error { return m.windows(ctx, new, h.TargetSize, i, out[i]) })
+		m := &matcher{index: x, old: newPages(oldPlain, oldPlain.plainSize(), x.block)}
+		g.Go(func() error { return m.windows(ctx, newPlain, newPlain.plainSize(), i, out[i]) })
 	}
 	var stats Stats
 	g.Go(func() error {
-		stats, err = writePatch(ctx, w, h, out)
+		p, err := newPatchWriter(w, h, oldLayout, newLayout)
+		if err == nil {
+			stats, err = p.windows(ctx, out)
+		}
 		return err
 	})
 	if err := g.Wait(); err != nil {
@@ -72,12 +84,8 @@ func (m *matcher) windows(ctx context.Context, new io.ReaderAt, size int64, turn
 	return nil
 }
 
-// writePatch writes what the matchers found, window by window.
-func writePatch(ctx context.Context, w io.Writer, h Header, in [matchers]chan found) (Stats, error) {
-	p, err := newPatchWriter(w, h)
-	if err != nil {
-		return Stats{}, err
-	}
+// windows writes what the matchers found, window by window.
+func (p *patchWriter) windows(ctx context.Context, in [matchers]chan found) (Stats, error) {
 	for i := 0; ; i++ {
 		select {
 		case f, more := <-in[i%matchers]:

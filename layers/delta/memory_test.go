@@ -56,7 +56,7 @@ func TestApplyMemory(t *testing.T) {
 	literals := words(1, 3*piece/4)
 	h := Header{BaseSize: piece}
 	var patch bytes.Buffer
-	w, err := newPatchWriter(&patch, h)
+	w, err := newPatchWriter(&patch, h, layout{}, layout{})
 	must(t, err)
 	for range pieces {
 		must(t, w.insert(literals))

@@ -21,12 +21,12 @@ type patchWriter struct {
 	shift    int64 // the displacement
 }
 
-func newPatchWriter(w io.Writer, h Header) (*patchWriter, error) {
+func newPatchWriter(w io.Writer, h Header, old, new layout) (*patchWriter, error) {
 	s, err := newSegmentWriter(w)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.write(h.encode()); err != nil {
+	if err := s.write(new.encode(old.encode(h.encode()))); err != nil {
 		return nil, fmt.Errorf("write header: %w", err)
 	}
 	return &patchWriter{segments: s}, nil

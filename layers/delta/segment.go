@@ -111,18 +111,18 @@ func (s *segmentReader) close() { s.unpack.Close() }
 // next reads the next segment, which is good until the call after. At the end, and only if that is the end
 // of the stream too, it returns io.EOF.
 func (s *segmentReader) next() (*segment, error) {
-	var raw, packed [columns]int
-	sum := 0
+	var raw, packed [columns]int64
+	sum := int64(0)
 	for i := range raw {
 		var err error
-		if raw[i], err = s.length(); err == nil {
-			packed[i], err = s.length()
+		if raw[i], err = readNumber(s.r, s.bad, maxSegment); err == nil {
+			packed[i], err = readNumber(s.r, s.bad, raw[i])
 		}
 		if err != nil {
 			return nil, err
 		}
 		sum += raw[i]
-		if packed[i] > raw[i] || raw[i] > 0 && packed[i] == 0 {
+		if raw[i] > 0 && packed[i] == 0 {
 			return nil, fmt.Errorf("%w: column of %d bytes in %d", s.bad, raw[i], packed[i])
 		}
 	}
@@ -132,33 +132,18 @@ func (s *segmentReader) next() (*segment, error) {
 	case sum == 0:
 		return nil, s.end()
 	}
-	if len(s.space) < sum {
+	if int64(len(s.space)) < sum {
 		s.space = make([]byte, sum)
 	}
 	space := s.space
 	for i, n := range raw {
 		var err error
-		if s.raw[i], err = s.column(space[:0:n], packed[i]); err != nil {
+		if s.raw[i], err = s.column(space[:0:n], int(packed[i])); err != nil {
 			return nil, err
 		}
 		space = space[n:]
 	}
 	return &s.raw, nil
-}
-
-// length reads a uvarint of at most maxSegment.
-func (s *segmentReader) length() (n int, err error) {
-	for shift := 0; n <= maxSegment && shift < 28; shift += 7 {
-		b, err := s.r.ReadByte()
-		if err != nil {
-			return 0, cutError(s.bad, "read segment", err)
-		}
-		n |= int(b&0x7f) << shift
-		if b < 0x80 && n <= maxSegment {
-			return n, nil
-		}
-	}
-	return 0, fmt.Errorf("%w: column of %d bytes or more", s.bad, n)
 }
 
 // column fills room from so many packed bytes.
