@@ -48,6 +48,9 @@ func (c *crew) member(ctx context.Context, name string, worth int64) (*swarm.Mem
 		if mine {
 			h := c.hosts[name]
 			j.member, j.err = c.swarm.Join(ctx, name, h.Group, h.Remote, worth)
+			if j.err != nil && h.Remote.Lost() {
+				c.forget(name, j) // the next one may have more luck
+			}
 			close(j.done)
 			return j.member, j.err
 		}

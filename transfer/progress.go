@@ -62,6 +62,9 @@ func (p *progress) add(n int) {
 // arrived counts a chunk that came to the host's helper.
 func (p *progress) arrived(n int64, from byte) {
 	switch from {
+	case wire.FromSpool: // it was there: nothing is to be sent
+		p.expect(-n)
+		return
 	case wire.FromUplink:
 		p.totals.add(n, 0, 0)
 	case wire.FromPeer:

@@ -182,7 +182,10 @@ func (a *attempt) do(ctx context.Context) error {
 		a.tidy(ctx, leftovers(asked.Holding.parts, asked.Image.ConfigDigest(), time.Now()))
 		return nil
 	}
-	c := a.courier(ctx, plan)
+	c, err := a.courier(ctx, plan)
+	if err != nil {
+		return &stepError{"send", err}
+	}
 	a.tell.phase("send")
 	s := newSender(a.host, plan, run, c, a.Silence, a.tell)
 	ref, err := s.send(ctx)
@@ -248,21 +251,23 @@ func (a *attempt) undo(ctx context.Context, tags []string, err error) {
 	}
 }
 
-// courier decides how the layers get to the host.
-func (a *attempt) courier(ctx context.Context, plan HostPlan) courier {
+// courier decides how the layers get to the host: without a helper where there can be none, though not because the link
+// broke.
+func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 	r := &routable{plan: plan, group: a.host.Group, helper: a.crew.can(a.host)}
 	route := a.asked.route(ctx, a.index, r)
 	plain := direct{engine: a.host.Engine, spool: a.Spool, image: plan.Image, accept: plan.Accept, progress: a.tell}
 	if !route.Helper {
-		return plain
+		return plain, nil
 	}
 	a.tell.phase("helper")
 	m, err := a.crew.member(ctx, a.host.Name, plan.Send)
-	if err != nil {
-		if ctx.Err() == nil {
-			a.tell.say(event.Message, "without a helper: "+err.Error())
-		}
-		return plain
+	switch {
+	case err == nil:
+		return a.relay(ctx, m, plan, route), nil
+	case ctx.Err() != nil || a.host.Remote.Lost():
+		return nil, err
 	}
-	return a.relay(ctx, m, plan, route)
+	a.tell.say(event.Message, "without a helper: "+err.Error())
+	return plain, nil
 }

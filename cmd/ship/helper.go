@@ -13,7 +13,7 @@ import (
 
 // runHelper is the program as the helper on a host.
 func runHelper(ctx context.Context, args []string) int {
-	if err := helper.Command(ctx, args, os.Stdin, os.Stdout, os.Getenv); err != nil {
+	if err := helper.Command(ctx, args, helper.Stdin(), os.Stdout, os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, "ship helper:", err)
 		return codeFailed
 	}

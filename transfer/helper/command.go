@@ -15,19 +15,24 @@ import (
 	"ship/transfer/wire"
 )
 
-// Command runs what a command line asks for: "check" says that it can be run; "serve DIR" is the helper of the run that DIR was made for; "join DIR RUN
+// Command runs what a command line asks for: "check" says that it can be run; "serve DIR [OLD]" is the helper of the run that
+// DIR was made for, in place of the one that serves OLD; "join DIR RUN
 // ROLE [NAME]" joins its standard input and output to it. getenv looks up the environment.
 func Command(ctx context.Context, args []string, in io.ReadCloser, out io.Writer, getenv func(string) string) error {
 	switch {
 	case len(args) == 1 && args[0] == "check":
 		_, err := fmt.Fprintln(out, place.Checked)
 		return err
-	case len(args) == 2 && args[0] == "serve":
+	case (len(args) == 2 || len(args) == 3) && args[0] == "serve":
 		program, err := os.Executable()
 		if err != nil {
 			return err
 		}
-		return Serve(ctx, in, out, Options{Dir: args[1], Spools: spools(getenv), Engine: engineDialer(getenv), Program: program})
+		o := Options{Dir: args[1], Spools: spools(getenv), Engine: engineDialer(getenv), Program: program}
+		if len(args) == 3 {
+			o.Old = args[2]
+		}
+		return Serve(ctx, in, out, o)
 	case (len(args) == 4 || len(args) == 5) && args[0] == "join":
 		j := wire.Join{Run: args[2], Role: args[3]}
 		if len(args) == 5 {
@@ -35,7 +40,7 @@ func Command(ctx context.Context, args []string, in io.ReadCloser, out io.Writer
 		}
 		return Join(ctx, args[1], j, in, out)
 	}
-	return fmt.Errorf("helper: serve DIR, or join DIR RUN ROLE [NAME]")
+	return fmt.Errorf("helper: serve DIR [OLD], or join DIR RUN ROLE [NAME]")
 }
 
 // spools are where chunks may stay between runs, best first: on a disk, not in memory.

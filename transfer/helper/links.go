@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"time"
 
 	"ship/transfer/place"
@@ -46,6 +47,10 @@ func (s *session) joined(ctx context.Context, c net.Conn) error {
 	if j.Run != s.hello.Run {
 		return fmt.Errorf("run %.40q is not ours", j.Run)
 	}
+	if j.Role == wire.RoleLeave {
+		s.stop(errReplaced)
+		return nil
+	}
 	if err := greetings(c); err != nil {
 		return err
 	}
@@ -57,6 +62,35 @@ func (s *session) joined(ctx context.Context, c net.Conn) error {
 		return s.node.Link(ctx, j.Name, c)
 	}
 	return fmt.Errorf("role %.40q is not known", j.Role)
+}
+
+// errReplaced: the controller has lost its line to this helper and started another.
+var errReplaced = errors.New("another helper of the run takes over")
+
+// leavePatience is how long a helper that is replaced may take to end.
+const leavePatience = 5 * time.Second
+
+// replace makes the helper of the same run that serves dir end, so that its chunks are free.
+func replace(ctx context.Context, dir, run string) {
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "unix", filepath.Join(dir, SocketName))
+	if err != nil {
+		return // it has ended
+	}
+	defer c.Close()
+	if wire.SendJoin(c, wire.Join{Run: run, Role: wire.RoleLeave}) != nil {
+		return
+	}
+	for deadline := time.Now().Add(leavePatience); time.Now().Before(deadline); {
+		if _, err := os.Stat(dir); err != nil { // the last thing that it does
+			return
+		}
+		select {
+		case <-time.After(leavePatience / 50):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func greetings(c io.ReadWriter) error {

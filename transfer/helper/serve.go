@@ -29,6 +29,7 @@ type Options struct {
 	Dir     string   // of this run; removed at the end
 	Spools  []string // folders for chunks, the first that can be used is; Dir is the last resort
 	Engine  docker.Dialer
+	Old     string // folder of a helper of the same run, which this one replaces; "" = none
 	Program string // our own file, gzipped on its way to other hosts
 }
 
@@ -151,6 +152,9 @@ func (s *session) open(ctx context.Context) error {
 	}
 	if s.hello.Version != wire.Version {
 		return fmt.Errorf("the controller speaks version %d, this is %d", s.hello.Version, wire.Version)
+	}
+	if s.Old != "" {
+		replace(ctx, s.Old, s.hello.Run)
 	}
 	var dir string
 	if s.store, dir, err = openStore(append(s.Spools, filepath.Join(s.Dir, "spool")), s.hello.Quota); err != nil {

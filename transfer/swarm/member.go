@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -117,7 +118,7 @@ func (m *Member) start(ctx context.Context, worth int64) error {
 	if err != nil {
 		return fmt.Errorf("place helper: %w", err)
 	}
-	if m.conn, err = m.remote.Start(ctx, true, m.helper.Path, "serve", m.helper.Dir); err != nil {
+	if m.conn, err = m.remote.Start(ctx, true, m.serve()...); err != nil {
 		return fmt.Errorf("start helper: %w", err)
 	}
 	hung := time.AfterFunc(startPatience, func() { _ = m.conn.Close() })
@@ -133,6 +134,21 @@ func (m *Member) start(ctx context.Context, worth int64) error {
 		err = fmt.Errorf("start helper: %w", err)
 	}
 	return err
+}
+
+// serve is the command line of the helper. One that the run has lost is replaced: it may still be there, and have its
+// chunks locked.
+func (m *Member) serve() []string {
+	argv := []string{m.helper.Path, "serve", m.helper.Dir}
+	s := m.swarm
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range slices.Backward(s.members) {
+		if o.Name == m.Name && o.err != nil {
+			return append(argv, o.helper.Dir)
+		}
+	}
+	return argv
 }
 
 // startPatience is how long a helper may take to say its first word.
@@ -359,8 +375,16 @@ func (m *Member) end(ctx context.Context) {
 	s.mu.Lock()
 	left := m.left
 	var ids []uint32
+	var again []wire.Open
 	for id := range m.wants {
 		ids = append(ids, id)
+	}
+	for _, o := range s.members { // what a helper that was lost has left, and this one did not need any more
+		for id, w := range o.wants {
+			if o.Name == m.Name && m.wants[id] == nil {
+				ids, again = append(ids, id), append(again, wire.Open{Blob: id, Name: w.b.name})
+			}
+		}
 	}
 	for _, b := range s.blobs {
 		if b.maker == m {
@@ -369,6 +393,9 @@ func (m *Member) end(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	if left {
+		for _, x := range again {
+			m.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindOpen, x) })
+		}
 		for _, id := range ids {
 			m.say(func(c *wire.Conn) error { return c.SendID(wire.KindDrop, id) })
 		}

@@ -17,6 +17,8 @@ type Join struct {
 const (
 	RoleData = "data" // chunks from the controller follow, as frames of KindChunk
 	RolePeer = "peer" // package peer's conversation follows
+	// RoleLeave tells the helper to end: another one of the same run takes its place. Nothing follows.
+	RoleLeave = "leave"
 )
 
 // maxJoin bounds the line in bytes.
