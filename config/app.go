@@ -14,6 +14,7 @@ type App struct {
 	SSH         SSH
 	Proxy       ProxyRun
 	Boot        Boot
+	Transfer    Transfer
 	Retain      int      // releases that a host keeps, the running one included; at least 1
 	SecretFiles []string // where secrets are looked up after the environment; the first file that knows a name wins
 	Files       []string // the files that were read, the destination's last

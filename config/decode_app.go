@@ -7,7 +7,7 @@ import (
 
 // app decodes the root. It returns an App even if there were mistakes; path is the file to name for what is missing.
 func (d decoder) app(root *node, path string) *App {
-	a := &App{Retain: 5, Proxy: ProxyRun{HTTPPort: 80}}
+	a := &App{Transfer: DefaultTransfer(), Retain: 5, Proxy: ProxyRun{HTTPPort: 80}}
 	secrets := ".ship/secrets"
 	base := inherited{env: root.get("env"), proxy: root.get("proxy")}
 	d.section(root, "", "", keys{
@@ -18,6 +18,7 @@ func (d decoder) app(root *node, path string) *App {
 		"proxy":        func(n *node, path string) { d.rootProxy(n, path, &a.Proxy) },
 		"env":          func(n *node, path string) { d.env(n, path) },
 		"boot":         func(n *node, path string) { a.Boot = d.boot(n, path) },
+		"transfer":     func(n *node, path string) { a.Transfer = d.transfer(n, path) },
 		"retain":       d.whole(&a.Retain, 1, 1000),
 		"volumes":      d.volumes(&base.volumes),
 		"labels":       d.labels(&base.labels),
@@ -33,6 +34,7 @@ func (d decoder) app(root *node, path string) *App {
 	if n := root.get("servers"); n != nil && n.kind != null {
 		a.Roles = d.roles(n, "servers", base)
 		d.checkProxied(a.Roles, n, base.proxy)
+		d.checkGroups(a, root.get("transfer"))
 	}
 	return a
 }

@@ -26,7 +26,7 @@ func (a *App) Document() interface {
 		}
 	}
 	doc := object{{"service", a.Service}, {"image", a.Image}, {"servers", servers}, {"proxy", proxy}}
-	doc = doc.filled("ssh", a.SSH.document()).filled("boot", a.Boot.document())
+	doc = doc.filled("ssh", a.SSH.document()).filled("boot", a.Boot.document()).filled("transfer", a.Transfer.document())
 	return append(doc, member{"retain", a.Retain}, member{"secrets_path", a.SecretFiles[len(a.SecretFiles)-1]})
 }
 

@@ -43,7 +43,7 @@ func elsewhere(key string) string {
 // later are the keys that ship's configuration has but this version does not do yet.
 func later(key string) bool {
 	switch key {
-	case "accessories", "release", "build", "transfer", "require_destination", "hooks", "cron",
+	case "accessories", "release", "build", "require_destination", "hooks", "cron",
 		"proxy.ssl", "proxy.ssl_redirect", "proxy.forward_headers", "proxy.buffering", "proxy.path_prefixes",
 		"proxy.logging", "env.tags", "servers.*.replicas", "servers.*.options", "servers.*.logging",
 		"logging", "asset_path", "servers.*.asset_path", "error_pages_path":

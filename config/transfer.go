@@ -1,0 +1,144 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Transfer is how images go to the hosts.
+type Transfer struct {
+	Relay   bool              // hosts may feed each other
+	Helper  bool              // a helper may run on hosts
+	Delta   string            // "auto", "on" or "off"
+	BWLimit int64             // of what this machine sends to all hosts together, bytes a second; 0 = none
+	Groups  map[string]string // host as in servers, to its group; those that are not there are one group of their own
+}
+
+// DefaultTransfer is what counts where nothing is said.
+func DefaultTransfer() Transfer { return Transfer{Relay: true, Helper: true, Delta: "auto"} }
+
+func (d decoder) transfer(n *node, path string) Transfer {
+	t := DefaultTransfer()
+	d.section(n, path, "transfer", keys{
+		"relay":   d.autoOrOff(&t.Relay),
+		"helper":  d.autoOrOff(&t.Helper),
+		"delta":   d.text(&t.Delta, oneOf("auto", "on", "off")),
+		"bwlimit": d.bandwidth(&t.BWLimit),
+		"groups":  d.groups(&t.Groups),
+	})
+	return t
+}
+
+// oneOf is a check for one of a few words.
+func oneOf(words ...string) func(string) error {
+	return func(s string) error {
+		if slices.Contains(words, s) {
+			return nil
+		}
+		return errors.New("expected " + strings.Join(words[:len(words)-1], ", ") + " or " + words[len(words)-1])
+	}
+}
+
+func (d decoder) autoOrOff(to *bool) read {
+	return func(n *node, path string) {
+		word := ""
+		if d.text(&word, oneOf("auto", "off"))(n, path); word != "" {
+			*to = word == "auto"
+		}
+	}
+}
+
+func (d decoder) bandwidth(to *int64) read {
+	return func(n *node, path string) {
+		s, ok := d.line(n, path)
+		if !ok {
+			return
+		}
+		rate, err := parseBandwidth(s)
+		if err != nil {
+			d.refuse(n, path, err)
+			return
+		}
+		*to = rate
+	}
+}
+
+// parseBandwidth reads 80mbit or 10MB as bytes a second, decimal.
+func parseBandwidth(s string) (int64, error) {
+	number := strings.TrimRight(s, "bitkKmMgGB")
+	factor := map[string]float64{"bit": 1. / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8,
+		"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[s[len(number):]]
+	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
+	if rate := v * factor; err == nil && rate >= 1 && rate < math.MaxInt64/2 {
+		return int64(rate), nil
+	}
+	return 0, hinted{"not a bandwidth", "bits or bytes a second, as in 80mbit or 10MB"}
+}
+
+func (d decoder) groups(to *map[string]string) read {
+	return func(n *node, path string) {
+		all := make(map[string]string)
+		d.each(n, path, checkName, func(group string, value *node, path string) {
+			var hosts []string
+			d.lines(&hosts, checkHost)(value, path)
+			for _, h := range hosts {
+				if other, twice := all[h]; twice {
+					d.fail(value, path, "", "%s is in the group %s already", h, other)
+				}
+				all[h] = group
+			}
+		})
+		*to = all
+	}
+}
+
+// checkGroups refuses hosts that are nowhere in servers: a slip there would let hosts meet that must not.
+func (d decoder) checkGroups(a *App, n *node) {
+	for _, e := range n.get("groups").each() {
+		for i, h := range e.value.items {
+			if h.kind == scalar && !slices.Contains(a.Hosts(), h.text) {
+				d.fail(h, fmt.Sprintf("transfer.groups.%s[%d]", e.key, i), "hosts are written as in servers", "%s is no host of servers", h.shown())
+			}
+		}
+	}
+}
+
+// each are the entries of a map; none of what is no map.
+func (n *node) each() []entry {
+	if n == nil {
+		return nil
+	}
+	return n.entries
+}
+
+func (t Transfer) document() object {
+	word := func(on bool) string {
+		if on {
+			return "auto"
+		}
+		return "off"
+	}
+	o := object{{"relay", word(t.Relay)}, {"helper", word(t.Helper)}, {"delta", t.Delta}}
+	if t.BWLimit > 0 {
+		o = append(o, member{"bwlimit", strconv.FormatInt(t.BWLimit, 10) + "B"})
+	}
+	members := make(map[string][]string)
+	var names []string
+	for h, g := range t.Groups {
+		if members[g] == nil {
+			names = append(names, g)
+		}
+		members[g] = append(members[g], h)
+	}
+	slices.Sort(names)
+	var groups object
+	for _, g := range names {
+		slices.Sort(members[g])
+		groups = append(groups, member{g, members[g]})
+	}
+	return o.filled("groups", groups)
+}
