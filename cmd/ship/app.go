@@ -92,7 +92,14 @@ func matches(globs []string, name string) bool {
 
 // connectTarget opens links to the target's hosts, as its configuration says.
 func (d *deps) connectTarget(ctx context.Context, t *target) (*fleet, error) {
-	return d.connect(ctx, t.hosts, d.targetSSH(t))
+	f, err := d.connect(ctx, t.hosts, d.targetSSH(t))
+	if err != nil {
+		return nil, err
+	}
+	for i := range f.Hosts {
+		f.Hosts[i].Group = t.conf.Transfer.Groups[f.Hosts[i].Name]
+	}
+	return f, nil
 }
 
 // targetSSH is how the target's hosts are logged in to.
@@ -104,6 +111,7 @@ func (d *deps) targetSSH(t *target) sshx.Options {
 		o.ConfigFile = s.Config
 	}
 	o.Identities = append(o.Identities, s.Keys...)
+	o.Limit = d.limit(t.conf.Transfer.BWLimit)
 	return o
 }
 

@@ -96,7 +96,7 @@ func (d *deps) localHost() ([]transfer.Host, func(), error) {
 // importTo pushes to the hosts that hold what the bundle leaves out. The others are refused before anything is sent to
 // them, and keep nobody from getting the image.
 func (d *deps) importTo(ctx context.Context, f *bundle.File, tag string, hosts []transfer.Host) error {
-	o, closeSpool, err := d.transfer(usualTransfer())
+	o, closeSpool, err := d.transfer(config.DefaultTransfer())
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, l
 	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation(), Source: s.source, Emit: s.ui.Emit}
 	var closeSpool func()
 	var err error
-	if in.Transfer, closeSpool, err = s.transfer(usualTransfer()); err != nil {
+	if in.Transfer, closeSpool, err = s.transfer(s.target.conf.Transfer); err != nil {
 		return none, err
 	}
 	defer closeSpool()

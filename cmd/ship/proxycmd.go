@@ -37,7 +37,7 @@ func (d *deps) bootProxies(ctx context.Context, replace bool) error {
 			return err
 		}
 		defer image.Source.Close()
-		o, closeSpool, err := d.transfer(usualTransfer())
+		o, closeSpool, err := d.transfer(s.target.conf.Transfer)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"ship/config"
 	"ship/internal/sshx"
 	"ship/internal/ui"
 	"ship/layers"
@@ -45,11 +46,11 @@ func (c *PushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), usualTransfer())
+	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), config.DefaultTransfer())
 }
 
 // send pushes to hosts and tells what became of it.
-func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []string, so sshx.Options, settings transferSettings, sources ...transfer.Host) error {
+func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []string, so sshx.Options, settings config.Transfer, sources ...transfer.Host) error {
 	f, err := d.connect(ctx, names, so)
 	if err != nil {
 		return err
@@ -63,6 +64,7 @@ func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []
 	o.Tag, o.Sources = tag, sources
 	hosts := make([]transfer.Host, len(f.Hosts))
 	for i, h := range f.Hosts {
+		h.Group = settings.Groups[h.Name]
 		hosts[i] = orchestrate.TransferHost(h)
 	}
 	results, err := transfer.Push(ctx, hosts, src, o)

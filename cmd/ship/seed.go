@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ship/config"
 	"ship/internal/docker"
 	"ship/internal/sshx"
 	"ship/layers"
@@ -32,13 +33,13 @@ func (c *SeedCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return &usageError{err, "name it with --tag shop:v1"}
 	}
-	names, o, settings := unique(c.To), d.sshOptions(), usualTransfer()
+	names, o, settings := unique(c.To), d.sshOptions(), config.DefaultTransfer()
 	if len(names) == 0 {
 		t, err := d.loadTarget()
 		if err != nil {
 			return err
 		}
-		names, o = t.hosts, d.targetSSH(t)
+		names, o, settings = t.hosts, d.targetSSH(t), t.conf.Transfer
 	}
 	names = slices.DeleteFunc(names, func(n string) bool { return n == c.From })
 	if len(names) == 0 {
@@ -49,6 +50,7 @@ func (c *SeedCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	defer closeSource()
+	from.Group = settings.Groups[from.Name]
 	return d.send(ctx, src, tag, names, o, settings, from)
 }
 

@@ -4,22 +4,13 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"ship/config"
 	"ship/layers"
 	"ship/transfer"
 )
 
-// transferSettings until the configuration has them.
-type transferSettings struct {
-	Relay, Helper bool
-	Delta         string
-}
-
-func usualTransfer() transferSettings {
-	return transferSettings{Relay: true, Helper: true, Delta: "auto"}
-}
-
 // transfer is how images go to hosts, as the configuration and the flags want it. The caller closes its spool.
-func (d *deps) transfer(c transferSettings) (transfer.Options, func(), error) {
+func (d *deps) transfer(c config.Transfer) (transfer.Options, func(), error) {
 	spool, err := layers.OpenSpool(layers.SpoolOptions{Dir: filepath.Join(d.cacheDir(), "layers"), Emit: d.ui.Emit, KeepStored: c.Delta != string(transfer.DeltaOff)})
 	if err != nil {
 		return transfer.Options{}, nil, fmt.Errorf("open the layer cache: %w", err)
