@@ -42,17 +42,17 @@ func Make(ctx context.Context, w io.Writer, h Header, old, new io.ReaderAt) (Sta
 		return Stats{}, fmt.Errorf("make patch: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
-	var out [matchers]chan found
-	for i := range out {
-		out[i] = make(chan found, 1)
+	var lanes [matchers]lane
+	for i := range lanes {
+		lanes[i] = lane{make(chan found, 1), make(chan found, 2)}
 		m := &matcher{index: x, old: newPages(oldPlain, oldPlain.plainSize(), x.block)}
-		g.Go(func() error { return m.windows(ctx, newPlain, newPlain.plainSize(), i, out[i]) })
+		g.Go(func() error { return m.windows(ctx, newPlain, newPlain.plainSize(), i, lanes[i]) })
 	}
 	var stats Stats
 	g.Go(func() error {
 		p, err := newPatchWriter(w, h, oldLayout, newLayout)
 		if err == nil {
-			stats, err = p.windows(ctx, out)
+			stats, err = p.windows(ctx, lanes)
 		}
 		return err
 	})
@@ -62,38 +62,50 @@ func Make(ctx context.Context, w io.Writer, h Header, old, new io.ReaderAt) (Sta
 	return stats, nil
 }
 
-// windows matches every window whose turn it is, and closes out after the last.
-func (m *matcher) windows(ctx context.Context, new io.ReaderAt, size int64, turn int, out chan<- found) error {
+// lane is how what a matcher found goes to the writer, and its memory back.
+type lane struct{ full, empty chan found }
+
+// windows matches every window whose turn it is, and closes the lane after the last.
+func (m *matcher) windows(ctx context.Context, new io.ReaderAt, size int64, turn int, to lane) error {
 	buf := make([]byte, min(windowBytes, size))
 	for at := int64(turn) * windowBytes; at < size; at += matchers * windowBytes {
 		window := buf[:min(windowBytes, size-at)]
 		if err := readFull(new, window, at); err != nil {
 			return fmt.Errorf("target: %w", err)
 		}
+		select {
+		case m.out = <-to.empty:
+		default:
+			m.out = found{}
+		}
 		f, err := m.window(window, at)
 		if err != nil {
 			return fmt.Errorf("base: %w", err)
 		}
 		select {
-		case out <- f:
+		case to.full <- f:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
-	close(out)
+	close(to.full)
 	return nil
 }
 
 // windows writes what the matchers found, window by window.
-func (p *patchWriter) windows(ctx context.Context, in [matchers]chan found) (Stats, error) {
+func (p *patchWriter) windows(ctx context.Context, in [matchers]lane) (Stats, error) {
 	for i := 0; ; i++ {
 		select {
-		case f, more := <-in[i%matchers]:
+		case f, more := <-in[i%matchers].full:
 			if !more {
 				return p.finish()
 			}
 			if err := p.addWindow(f); err != nil {
 				return Stats{}, err
+			}
+			select {
+			case in[i%matchers].empty <- f:
+			default:
 			}
 		case <-ctx.Done():
 			return Stats{}, context.Cause(ctx)

@@ -44,9 +44,10 @@ type matcher struct {
 }
 
 // window finds operations for a window of the target at offset at. The first move is from displacement 0. Its result
-// depends on nothing but the window, so windows can be made at once.
+// depends on nothing but the window, so windows can be made at once. It lies in the memory of out.
 func (m *matcher) window(new []byte, at int64) (found, error) {
-	m.new, m.at, m.open, m.shift, m.known, m.out = new, at, 0, 0, false, found{}
+	m.new, m.at, m.open, m.shift, m.known = new, at, 0, 0, false
+	m.out = found{m.out.ops[:0], m.out.diffs[:0], m.out.literals[:0]}
 	m.batchAt, m.batchEnd = 0, 0
 	for pos := 0; pos+m.index.block <= len(new); {
 		start, shift, end := m.longest(pos)

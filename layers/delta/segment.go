@@ -34,6 +34,7 @@ type segmentWriter struct {
 	w    io.Writer
 	size int64 // bytes written
 	raw  segment
+	out  segment // memory for what is packed
 	pack *zstd.Encoder
 }
 
@@ -58,7 +59,8 @@ func (s *segmentWriter) flush() error {
 	var head []byte
 	var packed segment
 	for i, c := range s.raw {
-		packed[i] = s.pack.EncodeAll(c, nil)
+		s.out[i] = s.pack.EncodeAll(c, s.out[i][:0])
+		packed[i] = s.out[i]
 		if len(packed[i]) >= len(c) {
 			packed[i] = c
 		}
