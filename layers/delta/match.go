@@ -17,6 +17,8 @@ const (
 	maxPoor = 4 << 10
 	// batch is how many blocks are looked up at a time: the reads from the index wait for memory together.
 	batch = 16
+	// patience is after how many bytes without a match the search becomes faster, and again, up to maxStride.
+	patience, maxStride = 4 << 10, 9
 )
 
 // found is a piece of the target as operations.
@@ -39,8 +41,8 @@ type matcher struct {
 
 	hashes [batch]uint64
 	firsts [batch]uint32
-	// hashes and firsts are of the blocks from batchAt up to batchEnd.
-	batchAt, batchEnd int
+	// hashes and firsts are of the blocks from batchAt up to batchEnd, every stride bytes.
+	batchAt, batchEnd, stride int
 }
 
 // window finds operations for a window of the target at offset at. The first move is from displacement 0. Its result
@@ -48,16 +50,19 @@ type matcher struct {
 func (m *matcher) window(new []byte, at int64) (found, error) {
 	m.new, m.at, m.open, m.shift, m.known = new, at, 0, 0, false
 	m.out = found{m.out.ops[:0], m.out.diffs[:0], m.out.literals[:0]}
-	m.batchAt, m.batchEnd = 0, 0
+	m.batchAt, m.batchEnd, m.stride = 0, 0, 1
 	for pos := 0; pos+m.index.block <= len(new); {
 		start, shift, end := m.longest(pos)
 		if end == 0 {
-			pos++
+			pos += m.stride
 			continue
 		}
 		m.gap(start, shift)
 		m.emit(clone, start, end, shift)
 		m.open, pos, m.known = end, end, true
+		if m.stride > 1 {
+			m.batchEnd, m.stride = 0, 1
+		}
 		if m.old.err != nil {
 			break
 		}
@@ -70,14 +75,15 @@ func (m *matcher) window(new []byte, at int64) (found, error) {
 // differs can be told by differences. end = 0: there is none.
 func (m *matcher) longest(pos int) (start int, shift int64, end int) {
 	if m.known {
-		if n := m.forward(pos, m.at+int64(pos)+m.shift); n >= leastRun {
-			return pos, m.shift, pos + n
+		off := m.at + int64(pos) + m.shift
+		if n := m.forward(pos, off); n >= leastRun {
+			return pos - m.backward(pos, off), m.shift, pos + n
 		}
 	}
 	if pos >= m.batchEnd || pos < m.batchAt {
 		m.fill(pos)
 	}
-	i := pos - m.batchAt
+	i := (pos - m.batchAt) / m.stride
 	if m.firsts[i] == 0 {
 		return 0, 0, 0
 	}
@@ -93,20 +99,25 @@ func (m *matcher) longest(pos int) (start int, shift int64, end int) {
 	return start, shift, end
 }
 
-// fill looks up the blocks from pos on.
+// fill looks up the blocks from pos on, every stride bytes. The longer nothing was found, the larger the stride: a match
+// is found where a block of the base begins in it, so with an odd stride all matches of stride + 1 blocks are.
 func (m *matcher) fill(pos int) {
 	block := m.index.block
-	n := min(batch, len(m.new)-block-pos+1)
+	m.stride = 1 + 2*min((pos-m.open)/patience, maxStride/2)
+	n := min(batch, (len(m.new)-block-pos)/m.stride+1)
 	h := m.index.roll.sum(m.new[pos:])
 	m.hashes[0] = mix(h)
 	for i := 1; i < n; i++ {
-		h = m.index.roll.next(h, m.new[pos+i-1], m.new[pos+i-1+block])
+		for range m.stride {
+			h = m.index.roll.next(h, m.new[pos], m.new[pos+block])
+			pos++
+		}
 		m.hashes[i] = mix(h)
 	}
 	for i := range n {
 		m.firsts[i] = m.index.first(m.hashes[i])
 	}
-	m.batchAt, m.batchEnd = pos, pos+n
+	m.batchAt, m.batchEnd = pos-(n-1)*m.stride, pos+m.stride
 }
 
 // forward returns how many bytes of the window from pos on are those of the base from off on.

@@ -133,6 +133,7 @@ func pairs(t testing.TB) []pair {
 		{"both empty", nil, nil, 200, 200},
 		{"random", randomBytes(1, 200_000), randomBytes(2, 200_000), 201_000, 201_000},
 		{"random, moved by a byte", noise, append([]byte{1}, noise...), 300, 10_000},
+		{"a match after much else", noise, slices.Concat(randomBytes(4, 100_000), noise[1001:3001], randomBytes(5, 50_000)), 150_300, 0},
 		{"a large file, poked", one(big), one(poked), 1500, 1 << 20},
 		{"packed sections", one(elfOf(t, zlib.BestSpeed, words(8, 100_000), words(9, 200_000))),
 			one(elfOf(t, zlib.BestSpeed, words(8, 100_000), append([]byte("x"), words(9, 200_000)...))), 500, 0},
