@@ -3,6 +3,7 @@ package swarm
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -153,6 +154,11 @@ func (m *Member) unlink(ctx context.Context) {
 	m.mu.Unlock()
 	if granted == 0 {
 		return
+	}
+	if m.remote.Lost() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, endPatience, errors.New("the connection is lost"))
+		defer cancel()
 	}
 	if err := place.Revoke(ctx, m.remote, m.swarm.run); err != nil {
 		m.swarm.Emit.Emit(event.Event{Type: event.Warning, Host: m.Name,
