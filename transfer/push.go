@@ -263,6 +263,9 @@ func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 	a.tell.phase("helper")
 	m, err := a.crew.member(ctx, a.host.Name, plan.Send)
 	switch {
+	case err == nil && m.Free() >= 0 && m.Free() < plan.Send:
+		a.tell.say(event.Message, fmt.Sprintf("without a helper: its folder has room for %s, %s are to come", bytesText(m.Free()), bytesText(plan.Send)))
+		return plain, nil
 	case err == nil:
 		return a.relay(ctx, m, plan, route), nil
 	case ctx.Err() != nil || a.host.Remote.Lost():

@@ -150,14 +150,8 @@ func (s *Swarm) have(m *Member, h wire.Have, now time.Time) {
 	s.mu.Lock()
 	defer s.poke()
 	defer s.mu.Unlock()
-	w := m.wants[h.Blob]
-	if w == nil {
-		return
-	}
-	before := w.count
-	w.got(h.Items, now)
-	if n := int64(w.count - before); n > 0 && len(h.Items) > 0 && h.Items[0].From == wire.FromPeer {
-		s.peers += n * chunk.Size
+	if w := m.wants[h.Blob]; w != nil {
+		w.got(h.Items, now)
 	}
 }
 

@@ -295,9 +295,6 @@ func (m *Member) feed(c net.Conn) {
 			}
 			return
 		}
-		s.mu.Lock()
-		s.uplink += int64(len(p))
-		s.mu.Unlock()
 	}
 }
 

@@ -78,13 +78,6 @@ func (s *Swarm) Close(ctx context.Context) {
 	}
 }
 
-// Traffic is what went over which lines so far, in bytes of chunks: from here, and between members.
-func (s *Swarm) Traffic() (uplink, peers int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.uplink, s.peers
-}
-
 func (s *Swarm) poke() {
 	select {
 	case s.wake <- struct{}{}:
