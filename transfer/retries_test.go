@@ -1,0 +1,91 @@
+package transfer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"ship/transfer/swarm"
+)
+
+// tries counts how often an error that never changes is worth another attempt, and for how long.
+func tries(t *testing.T, err error, lost bool) (n int, took time.Duration) {
+	t.Helper()
+	var r retries
+	begin := time.Now()
+	for n = 0; n < 100; n++ {
+		if _, again := r.after(t.Context(), err, lost); !again {
+			break
+		}
+	}
+	return n, time.Since(begin)
+}
+
+func TestRetries(t *testing.T) {
+	other := errors.New("no such image")
+	gone := fmt.Errorf("load: %w", swarm.ErrGone)
+	for name, tt := range map[string]struct {
+		err   error
+		lost  bool
+		n     int
+		least time.Duration
+		most  time.Duration
+	}{
+		"nothing to be done":         {other, false, 0, 0, 0},
+		"the host dropped layers":    {fmt.Errorf("verify: %w", errGone), false, maxTries - 1, 0, 0},
+		"the helper ended":           {gone, false, mostRestarts, 0, 0},
+		"the base is damaged":        {&swarm.BaseError{Reason: "bytes"}, false, 1, 0, 0},
+		"the link is down":           {gone, true, 8, reconnectFor, reconnectFor + mostPause},
+		"the link is down, whatever": {other, true, 8, reconnectFor, reconnectFor + mostPause},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, took := tries(t, tt.err, tt.lost)
+				if n != tt.n || took < tt.least || took > tt.most {
+					t.Errorf("%d attempts in %s, want %d in %s to %s", n, took, tt.n, tt.least, tt.most)
+				}
+			})
+		})
+	}
+}
+
+// TestRetriesForget: a link that broke, worked and breaks much later is called as patiently as at first.
+func TestRetriesForget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r retries
+		lost := errors.New("lost")
+		for range 3 {
+			if _, ok := r.after(t.Context(), lost, true); !ok || r.pause != time.Second {
+				t.Errorf("given up, or a pause of %s", r.pause)
+			}
+			time.Sleep(3 * reconnectFor)
+		}
+	})
+}
+
+// TestRetriesWhole: after a patch that could not be applied there is no other.
+func TestRetriesWhole(t *testing.T) {
+	var r retries
+	if _, ok := r.after(t.Context(), &swarm.BaseError{}, false); !ok || !r.whole {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestRetriesEnd: a run that is over calls nobody.
+func TestRetriesEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second/2, cancel)
+		var r retries
+		begin := time.Now()
+		if _, ok := r.after(ctx, swarm.ErrGone, true); ok || time.Since(begin) > time.Second/2 {
+			t.Errorf("another attempt %s later", time.Since(begin))
+		}
+		if _, ok := r.after(ctx, swarm.ErrGone, false); ok {
+			t.Error("another attempt after the end")
+		}
+	})
+}
