@@ -95,6 +95,10 @@ func (m *Member) Ask(name string, open Opener, maker *Member, p wire.Produce, by
 			maker.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindProduce, p) })
 		}
 	}
+	if w := b.wants[m]; w != nil && m.err == nil && (w.open() || w.err == nil) {
+		s.mu.Unlock() // an image may have a layer twice
+		return w
+	}
 	w := &Want{m: m, b: b, bytes: bytes, done: make(chan struct{}), opened: time.Now(), moved: time.Now()}
 	b.wants[m] = w
 	m.wants[b.id] = w
