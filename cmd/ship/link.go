@@ -152,7 +152,7 @@ func (r remote) Start(ctx context.Context, docker bool, argv ...string) (net.Con
 func (r remote) Login() transfer.Login {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return transfer.Login{User: r.current.User(), Addr: r.current.RemoteAddr(), HostKey: r.current.HostKey()}
+	return transfer.Login{User: r.current.User(), Addr: r.current.RemoteAddr(), HostKey: r.current.HostKey(), RTT: r.current.RTT()}
 }
 
 // explained turns the status of our script into an error that says what to do.

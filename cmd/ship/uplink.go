@@ -25,9 +25,12 @@ type uplink struct {
 	before int64 // bytes a second, of an earlier run; 0 = not known
 	next   event.Func
 
-	mu          sync.Mutex
-	first, last time.Time
-	from, to    int64
+	mu    sync.Mutex
+	since time.Time // of the second under way
+	from  int64     // bytes by then
+	first int64     // bytes when the first was told
+	sent  int64
+	best  float64 // bytes a second
 }
 
 func (d *deps) measureUplink() *uplink {
@@ -49,10 +52,15 @@ func (u *uplink) emit(e event.Event) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if now := time.Now(); u.first.IsZero() {
-		u.first, u.from = now, e.Uplink
-	} else if e.Uplink > u.to {
-		u.last, u.to = now, e.Uplink
+	now := time.Now()
+	if u.since.IsZero() {
+		u.since, u.from, u.first = now, e.Uplink, e.Uplink
+	}
+	u.sent = max(u.sent, e.Uplink)
+	if took := now.Sub(u.since); took >= time.Second {
+		// The best second counts: in others the line waits for what is compressed, or for a host.
+		u.best = max(u.best, float64(e.Uplink-u.from)/took.Seconds())
+		u.since, u.from = now, e.Uplink
 	}
 }
 
@@ -60,10 +68,8 @@ func (u *uplink) emit(e event.Event) {
 func (u *uplink) keep() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	n, took := u.to-u.from, u.last.Sub(u.first)
-	if n < enoughToMeasure || took <= 0 {
+	if u.sent-u.first < enoughToMeasure || u.best < 1 {
 		return
 	}
-	rate := int64(float64(n) / took.Seconds())
-	_ = os.WriteFile(u.file, []byte(strconv.FormatInt(rate, 10)+"\n"), 0o600) // only a hint
+	_ = os.WriteFile(u.file, []byte(strconv.FormatInt(int64(u.best), 10)+"\n"), 0o600) // only a hint
 }

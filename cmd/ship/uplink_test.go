@@ -18,7 +18,7 @@ func TestUplink(t *testing.T) {
 	}{
 		{"a line of 10 MB/s", []int64{1e6, 11e6, 21e6, 31e6}, "10000000\n"},
 		{"too little", []int64{1e6, 2e6}, ""},
-		{"it waits in the end", []int64{1e6, 21e6, 41e6, 41e6, 41e6}, "20000000\n"},
+		{"it waits in between", []int64{1e6, 5e6, 25e6, 26e6, 26e6}, "20000000\n"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "uplink")

@@ -33,7 +33,8 @@ type Login struct {
 	User    string
 	Addr    netip.AddrPort // as seen from here, or from the last jump host; zero = not known
 	HostKey []byte
-	Port    uint16 // of sshd; 0 = 22
+	Port    uint16        // of sshd; 0 = 22
+	RTT     time.Duration // the shortest seen; 0 = not known
 }
 
 // Member is one host whose helper runs. Fields below mu of the swarm are guarded by it.
@@ -185,6 +186,9 @@ func (m *Member) hello() error {
 		err = fmt.Errorf("%w: kind %d instead of a pong", wire.ErrFrame, k)
 	}
 	m.rtt = time.Since(asked)
+	if r := m.login.RTT; r > 0 {
+		m.rtt = min(m.rtt, r) // a line that is full answers late
+	}
 	return err
 }
 
@@ -205,7 +209,7 @@ const (
 	pingEvery = time.Second
 	// longLine is a round trip from which on one channel's window of 2 MiB holds a line back.
 	longLine      = 20 * time.Millisecond
-	dataChannels  = 3 // on a long line, beside the control channel
+	dataChannels  = 2 // on a long line. An sshd allows 10 sessions, which the engine's and short commands need too
 	errMemberLeft = memberError("it has left")
 )
 
