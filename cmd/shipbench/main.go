@@ -47,6 +47,7 @@ func main() {
 type options struct {
 	ship  string
 	quick bool
+	only  string     // "figures" or "peers"; "" is both
 	hosts []int      // how many hosts to push to, in turn
 	rates []lab.Rate // of the controller's uplink, in turn; 0 is no limit
 }
@@ -58,7 +59,11 @@ func readFlags() (options, error) {
 	flag.BoolVar(&o.quick, "quick", false, "an image of a quarter of the size")
 	flag.StringVar(&hosts, "hosts", "1,3", "push to so many hosts")
 	flag.StringVar(&rates, "rates", "none,100mbit", "limits of the controller's uplink")
+	flag.StringVar(&o.only, "only", "", "measure only the figures, or only against the peers")
 	flag.Parse()
+	if o.only != "" && o.only != "figures" && o.only != "peers" {
+		return o, fmt.Errorf("-only %s: want figures or peers", o.only)
+	}
 	if o.ship == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -97,7 +102,12 @@ func bench(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	fmt.Fprintln(os.Stderr, r.image)
-	err = r.measure(ctx)
+	if o.only != "peers" {
+		err = r.measureFigures(ctx)
+	}
+	if o.only != "figures" && ctx.Err() == nil {
+		err = errors.Join(err, r.measure(ctx))
+	}
 	r.report.print(os.Stdout)
 	return err
 }

@@ -71,7 +71,7 @@ func (r *rig) compete(ctx context.Context, who contender, c int, rate lab.Rate, 
 // forget makes hosts and controller as if nobody had pushed yet.
 func (r *rig) forget(ctx context.Context) error {
 	for _, h := range r.lab.Hosts[1:] {
-		if _, err := h.Exec(ctx, "docker images -aq | sort -u | xargs -r docker rmi -f >/dev/null; docker builder prune -af >/dev/null 2>&1 || true"); err != nil {
+		if _, err := h.Exec(ctx, "docker images -aq | sort -u | xargs -r docker rmi -f >/dev/null; docker builder prune -af >/dev/null 2>&1; rm -rf /root/.cache/ship/chunks"); err != nil {
 			return err
 		}
 	}

@@ -33,9 +33,10 @@ func (m measurement) String() string {
 
 // report is what was measured so far.
 type report struct {
-	rows   []condition
-	cells  map[condition]map[int]measurement // by number of the contender
-	pushes []string                          // to the local registry, which the pulls need first
+	rows    []condition
+	cells   map[condition]map[int]measurement // by number of the contender
+	figures []figure
+	pushes  []string // to the local registry, which the pulls need first
 }
 
 func (r *report) add(c condition, contender int, m measurement) {
@@ -54,7 +55,18 @@ const own = 2
 
 // print writes the report as a table in Markdown.
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\n\nEach cell: MB on the wire / seconds / CPU seconds of the controller.\n\n", machine())
+	fmt.Fprintf(w, "%s\n\n", machine())
+	if len(r.figures) > 0 {
+		fmt.Fprint(w, "| figure | measured | goal |\n|---|---|---|\n")
+		for _, f := range r.figures {
+			fmt.Fprintf(w, "| %s | %s | %s |\n", f.name, f.measured, f.goal)
+		}
+		fmt.Fprintln(w)
+	}
+	if len(r.rows) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "Each cell: MB on the wire / seconds / CPU seconds of the controller.\n\n")
 	names := []string{"uplink", "hosts", "push"}
 	for _, c := range contenders() {
 		names = append(names, c.name)

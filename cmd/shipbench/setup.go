@@ -26,6 +26,7 @@ type rig struct {
 	lab      *lab.Lab
 	registry *exec.Cmd
 	image    string            // what is pushed, in words
+	size     int64             // its layers as gzip, in bytes
 	ids      map[string]string // of the images, by tag
 	report   report
 }
@@ -46,7 +47,7 @@ func setUp(ctx context.Context, o options) (_ *rig, err error) {
 			err = errors.Join(err, r.close())
 		}
 	}()
-	hosts := slices.Repeat([]lab.HostOptions{{Engine: "sid"}}, 1+slices.Max(o.hosts))
+	hosts := slices.Repeat([]lab.HostOptions{{Engine: "sid"}}, 1+max(fleet, slices.Max(o.hosts)))
 	if r.lab, err = lab.Up(ctx, lab.Options{Hosts: hosts, Log: os.Stderr}); err != nil {
 		return nil, err
 	}
@@ -150,6 +151,7 @@ func (r *rig) loadImages(ctx context.Context) error {
 		}
 		r.ids[tag] = img.ID
 		if tag == "a" {
+			r.size = img.Bytes
 			r.image = fmt.Sprintf("%d MB in %d layers, %d MB as gzip", img.Unpacked/1e6, len(img.DiffIDs), img.Bytes/1e6)
 		}
 		if err := img.OCILayout(layout); err != nil {
