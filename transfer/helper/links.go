@@ -72,6 +72,7 @@ const leavePatience = 5 * time.Second
 
 // replace makes the helper of the same run that serves dir end, so that its chunks are free.
 func replace(ctx context.Context, dir, run string) {
+	defer func() { _ = os.RemoveAll(dir) }() // one that was killed has left it
 	var d net.Dialer
 	c, err := d.DialContext(ctx, "unix", filepath.Join(dir, SocketName))
 	if err != nil {
