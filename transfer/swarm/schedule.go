@@ -9,13 +9,14 @@ const (
 	// hedgeFactor times the usual delay a chunk may be on its way before another member is sent it too.
 	hedgeFactor = 4
 	// hedgeLeast is the shortest time before that.
-	hedgeLeast = time.Second
-	// rescueAfter: a member to which its peers have brought nothing for so long is fed from here.
-	rescueAfter = 5 * time.Second
+	hedgeLeast = 2 * time.Second
+	// rescueAfter: a member to which its peers have brought nothing for so long is fed from here. It is longer than two
+	// members may take to be linked: what is fed too early leaves here twice.
+	rescueAfter = linkPatience + 4*time.Second
 	// seenPatience is how long a member may take to say which chunks it has of an earlier run, before it is sent them.
 	seenPatience = 5 * time.Second
 	// suspectAfter: a member that says nothing for so long, though the others do, counts as gone until it is heard.
-	suspectAfter = 3 * time.Second
+	suspectAfter = 5 * time.Second
 )
 
 // key names a chunk.
