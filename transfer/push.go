@@ -61,13 +61,12 @@ func Push(ctx context.Context, hosts []Host, src layers.Source, opt Options) ([]
 		return nil, err
 	}
 	opt = opt.complete(len(hosts))
-	p := &push{Options: opt, images: newImages(src), asked: newGathering(len(hosts) + len(opt.Sources)), totals: &totals{emit: opt.Emit}}
-	p.crew = newCrew(hosts, opt)
-	for i, h := range opt.Sources {
-		p.asked.tell(len(hosts)+i, p.source(ctx, h))
-	}
+	p := newPush(hosts, src, opt)
 	defer p.patches.close()
 	defer p.crew.close(ctx)
+	for i, r := range p.sources(ctx) {
+		p.asked.tell(len(hosts)+i, r)
+	}
 	results := make([]Result, len(hosts))
 	errs := make([]error, len(hosts))
 	slots := make(chan struct{}, opt.Parallel)
@@ -109,6 +108,20 @@ type push struct {
 	crew    *crew
 	totals  *totals
 	patches patches
+}
+
+func newPush(hosts []Host, src layers.Source, opt Options) *push {
+	return &push{Options: opt, images: newImages(src), asked: newGathering(len(hosts) + len(opt.Sources)),
+		totals: &totals{emit: opt.Emit}, crew: newCrew(hosts, opt)}
+}
+
+// sources are the hosts beside those that are sent to.
+func (p *push) sources(ctx context.Context) []*routable {
+	out := make([]*routable, len(p.Sources))
+	for i, h := range p.Sources {
+		out[i] = p.source(ctx, h)
+	}
+	return out
 }
 
 // source is a host that has the whole image and is sent nothing.

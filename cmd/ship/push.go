@@ -17,6 +17,7 @@ type PushCmd struct {
 	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF]."`
 	To     []string `arg:"" name:"host" help:"Hosts, as ssh takes them: user@name:port or an alias."`
 	Tag    string   `short:"t" placeholder:"REF" help:"Name of the image on the hosts (default: the source's)."`
+	DryRun bool     `name:"dry-run" help:"Only show who would send what to whom."`
 }
 
 // pushResult is the result of push --json.
@@ -46,11 +47,11 @@ func (c *PushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), config.DefaultTransfer())
+	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), config.DefaultTransfer(), c.DryRun)
 }
 
 // send pushes to hosts and tells what became of it.
-func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []string, so sshx.Options, settings config.Transfer, sources ...transfer.Host) error {
+func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []string, so sshx.Options, settings config.Transfer, dry bool, sources ...transfer.Host) error {
 	f, err := d.connect(ctx, names, so)
 	if err != nil {
 		return err
@@ -66,6 +67,13 @@ func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []
 	for i, h := range f.Hosts {
 		h.Group = settings.Groups[h.Name]
 		hosts[i] = orchestrate.TransferHost(h)
+	}
+	if dry {
+		f, err := transfer.Survey(ctx, hosts, src, o)
+		if err != nil {
+			return err
+		}
+		return d.printForecast(f)
 	}
 	results, err := transfer.Push(ctx, hosts, src, o)
 	d.printPush(tag, results)

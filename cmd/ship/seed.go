@@ -21,6 +21,8 @@ type SeedCmd struct {
 	From  string   `required:"" placeholder:"HOST" help:"The host that has it."`
 	To    []string `placeholder:"HOST" help:"Hosts to send it to (default: those of the configuration)."`
 	Tag   string   `short:"t" placeholder:"REF" help:"Name of the image on the other hosts (default: the same)."`
+
+	DryRun bool `name:"dry-run" help:"Only show who would send what to whom."`
 }
 
 // Run is the command.
@@ -51,7 +53,7 @@ func (c *SeedCmd) Run(ctx context.Context, d *deps) error {
 	}
 	defer closeSource()
 	from.Group = settings.Groups[from.Name]
-	return d.send(ctx, src, tag, names, o, settings, from)
+	return d.send(ctx, src, tag, names, o, settings, c.DryRun, from)
 }
 
 // openRemote opens an image of a host's engine. The host can be a source of a push, too.

@@ -165,7 +165,7 @@ func (s *session) place(ctx context.Context, p wire.Peer) {
 		}
 		defer f.Close()
 		r, w := io.Pipe()
-		defer r.Close()
+		defer func() { _ = r.Close() }() // never fails
 		s.tasks.Go(func() {
 			z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 			if err == nil {

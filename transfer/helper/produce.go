@@ -58,7 +58,7 @@ func (s *session) make(ctx context.Context, p wire.Produce, b *blob) (err error)
 			if err != nil {
 				return err
 			}
-			defer g.Close()
+			defer func() { _ = g.Close() }() // it was read
 			form := wire.Form{Blob: p.Blob, Zstd: g.Compression() == layers.Zstd}
 			if err := s.control.SendJSON(wire.KindForm, form); err != nil {
 				return err

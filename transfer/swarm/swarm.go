@@ -39,8 +39,6 @@ type Swarm struct {
 	byName  map[string]*blob
 	first   map[string]chan struct{} // by kind of host: closed when the first of them has the helper, or will not
 	delays  []time.Duration          // of chunks lately pushed, from queueing to the member's word
-	uplink  int64                    // bytes of chunks pushed
-	peers   int64                    // bytes of chunks that members got from each other
 }
 
 // New makes an empty swarm, which works until Close. ctx ends all of it.

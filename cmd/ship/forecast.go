@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"ship/internal/ui"
+	"ship/layers"
+	"ship/transfer"
+)
+
+// printForecast tells who would send what to whom. A host that is refused, or does not answer, is an error.
+func (d *deps) printForecast(f transfer.Forecast) error {
+	d.result(f)
+	rows := [][]string{{"HOST", "LAYER", "FROM", "HOW", "BYTES"}}
+	var errs []error
+	for _, h := range f.Hosts {
+		held := 0
+		for _, l := range h.Layers {
+			if l.How == transfer.HowHeld {
+				held++
+				continue
+			}
+			rows = append(rows, forecastRow(h.Host, l))
+		}
+		if held > 0 {
+			rows = append(rows, []string{h.Host, fmt.Sprintf("%d layers", held), "", transfer.HowHeld, "0 B"})
+		}
+		switch {
+		case h.Err != nil:
+			errs = append(errs, h.Err)
+		case h.Refused != "":
+			errs = append(errs, &transfer.PreflightError{Host: h.Host, Cause: h.Refused})
+		}
+	}
+	d.table(rows)
+	d.printf("%s\n", forecastSums(f))
+	return errors.Join(errs...)
+}
+
+func forecastRow(host string, l transfer.LayerForecast) []string {
+	from, bytes := l.From, ui.Bytes(l.Bytes)
+	if from == "" {
+		from = "here"
+	}
+	how := l.How
+	switch l.How {
+	case transfer.HowMoved:
+		from = host
+	case transfer.HowPatch:
+		how, bytes = "patch of "+layers.DiffID(l.Base).Short(), "at most "+bytes
+	}
+	return []string{host, layers.DiffID(l.DiffID).Short(), from, how, bytes}
+}
+
+// forecastSums is one line: who sends how much, for how long, and the room that it takes.
+func forecastSums(f transfer.Forecast) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "uplink about %s", ui.Bytes(f.Uplink))
+	if f.Peers > 0 {
+		fmt.Fprintf(&b, ", between hosts %s", ui.Bytes(f.Peers))
+	}
+	if f.Took > 0 {
+		fmt.Fprintf(&b, ", %s at the rate of the last run", f.Took.Round(100*time.Millisecond))
+	}
+	for i, h := range f.Hosts {
+		if h.Disk <= 0 {
+			continue
+		}
+		sep := ", "
+		if i == 0 {
+			sep = "; disk: "
+		}
+		fmt.Fprintf(&b, "%s%s %s", sep, h.Host, ui.Bytes(h.Disk))
+		if h.Free >= 0 {
+			fmt.Fprintf(&b, " of %s free", ui.Bytes(h.Free))
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,66 @@
+package transfer
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"ship/layers"
+)
+
+func TestForecast(t *testing.T) {
+	img := planImage(layers.Gzip, 5*mb, 3*mb)
+	host := func(name, group string, held int, bases map[int]base) surveyed {
+		p := newHostPlan(Asked{Host: name, Image: img, Holding: Holding{Held: layers.Held{Prefix: held}, Free: -1}}, 0, smallLoad)
+		return surveyed{host: name, to: &routable{plan: p, group: group, helper: true}, bases: bases}
+	}
+	older := map[int]base{0: {layers.DiffID("sha256:" + strings.Repeat("e", 64)), "shop:v1"}}
+	moved := map[int]base{1: {img.Layers[1].DiffID, "shop:v1"}}
+	on := Options{Delta: DeltaOn, Uplink: 1e6}
+	tests := map[string]struct {
+		hosts []surveyed
+		opt   Options
+		want  string
+	}{
+		"once for all":      {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 8, peers 8"},
+		"once for a group":  {[]surveyed{host("a", "x", 0, nil), host("b", "y", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
+		"each from here":    {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{Star: true}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
+		"from one that has": {[]surveyed{host("a", "", 0, nil), host("b", "", 2, nil)}, Options{}, "a: whole 5 of b, whole 3 of b; b: held 0, held 0; uplink 0, peers 8"},
+		"a patch":           {[]surveyed{host("a", "", 0, older)}, on, "a: patch 5, whole 3; uplink 8, peers 0, 8s"},
+		"no patches":        {[]surveyed{host("a", "", 0, older)}, Options{Delta: DeltaOff}, "a: whole 5, whole 3; uplink 8, peers 0"},
+		"moved":             {[]surveyed{host("a", "", 0, moved)}, Options{}, "a: whole 5, moved 0; uplink 5, peers 0"},
+		"one is silent":     {[]surveyed{{host: "a", err: fmt.Errorf("no answer")}, host("b", "", 0, nil)}, Options{}, "a: no answer; b: whole 5, whole 3; uplink 8, peers 0"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := forecastText(newForecast(tt.hosts, nil, tt.opt)); got != tt.want {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+// forecastText is a forecast in megabytes.
+func forecastText(f Forecast) string {
+	var parts []string
+	for _, h := range f.Hosts {
+		var ls []string
+		for _, l := range h.Layers {
+			s := fmt.Sprintf("%s %d", l.How, l.Bytes/mb)
+			if l.From != "" {
+				s += " of " + l.From
+			}
+			ls = append(ls, s)
+		}
+		if h.Error != "" {
+			ls = append(ls, h.Error)
+		}
+		parts = append(parts, h.Host+": "+strings.Join(ls, ", "))
+	}
+	s := strings.Join(parts, "; ") + fmt.Sprintf("; uplink %d, peers %d", f.Uplink/mb, f.Peers/mb)
+	if f.Took > 0 {
+		s += ", " + f.Took.Round(time.Second).String()
+	}
+	return s
+}
