@@ -94,6 +94,9 @@ func (p *push) survey(ctx context.Context, i int, h Host) surveyed {
 func newForecast(hosts []surveyed, sources []*routable, o Options) Forecast {
 	all := make([]*routable, 0, len(hosts)+len(sources))
 	for _, s := range hosts {
+		if s.to != nil && s.to.plan.Refused != nil {
+			s.to = nil // it takes no part
+		}
 		all = append(all, s.to)
 	}
 	routes := newRoutes(append(all, sources...))
@@ -136,7 +139,7 @@ func (f *Forecast) host(h *HostForecast, s surveyed, r Route, o Options, sent ma
 			h.Disk += x.Bytes // its chunks, until the end
 		}
 		if plan.Refused == nil {
-			f.count(x, s.to.group, r.Helper && !o.Star, sent)
+			f.count(x, s.to.group, r.Helper && !o.Star, o.Star, sent)
 		}
 	}
 }
@@ -159,14 +162,14 @@ func forecastLayer(plan HostPlan, i int, bases map[int]base, r Route, o Options)
 }
 
 // count adds a layer to the sums: what hosts of a group exchange leaves here once.
-func (f *Forecast) count(x LayerForecast, group string, shared bool, sent map[string]bool) {
+func (f *Forecast) count(x LayerForecast, group string, shared, star bool, sent map[string]bool) {
 	key := group + " " + x.How + x.Base + x.DiffID
 	switch {
 	case x.How == HowHeld || x.How == HowMoved:
-	case x.From != "" || shared && sent[key]:
+	case x.From != "" && !star || shared && sent[key]:
 		f.Peers += x.Bytes
-	default:
+	default: // also what a host makes, if hosts are not to talk to each other: it comes by here
 		f.Uplink += x.Bytes
-		sent[key] = shared
+		sent[key] = sent[key] || shared
 	}
 }

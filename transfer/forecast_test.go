@@ -17,20 +17,25 @@ func TestForecast(t *testing.T) {
 	}
 	older := map[int]base{0: {layers.DiffID("sha256:" + strings.Repeat("e", 64)), "shop:v1"}}
 	moved := map[int]base{1: {img.Layers[1].DiffID, "shop:v1"}}
+	refused := func(s surveyed) surveyed { s.to.plan.Refused = &PreflightError{}; return s }
+	plain := func(s surveyed) surveyed { s.to.helper = false; return s }
 	on := Options{Delta: DeltaOn, Uplink: 1e6}
 	tests := map[string]struct {
 		hosts []surveyed
 		opt   Options
 		want  string
 	}{
-		"once for all":      {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 8, peers 8"},
-		"once for a group":  {[]surveyed{host("a", "x", 0, nil), host("b", "y", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
-		"each from here":    {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{Star: true}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
-		"from one that has": {[]surveyed{host("a", "", 0, nil), host("b", "", 2, nil)}, Options{}, "a: whole 5 of b, whole 3 of b; b: held 0, held 0; uplink 0, peers 8"},
-		"a patch":           {[]surveyed{host("a", "", 0, older)}, on, "a: patch 5, whole 3; uplink 8, peers 0, 8s"},
-		"no patches":        {[]surveyed{host("a", "", 0, older)}, Options{Delta: DeltaOff}, "a: whole 5, whole 3; uplink 8, peers 0"},
-		"moved":             {[]surveyed{host("a", "", 0, moved)}, Options{}, "a: whole 5, moved 0; uplink 5, peers 0"},
-		"one is silent":     {[]surveyed{{host: "a", err: fmt.Errorf("no answer")}, host("b", "", 0, nil)}, Options{}, "a: no answer; b: whole 5, whole 3; uplink 8, peers 0"},
+		"once for all":                 {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 8, peers 8"},
+		"once for a group":             {[]surveyed{host("a", "x", 0, nil), host("b", "y", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
+		"each from here":               {[]surveyed{host("a", "", 0, nil), host("b", "", 0, nil)}, Options{Star: true}, "a: whole 5, whole 3; b: whole 5, whole 3; uplink 16, peers 0"},
+		"from one that has":            {[]surveyed{host("a", "", 0, nil), host("b", "", 2, nil)}, Options{}, "a: whole 5 of b, whole 3 of b; b: held 0, held 0; uplink 0, peers 8"},
+		"a patch":                      {[]surveyed{host("a", "", 0, older)}, on, "a: patch 5, whole 3; uplink 8, peers 0, 8s"},
+		"no patches":                   {[]surveyed{host("a", "", 0, older)}, Options{Delta: DeltaOff}, "a: whole 5, whole 3; uplink 8, peers 0"},
+		"moved":                        {[]surveyed{host("a", "", 0, moved)}, Options{}, "a: whole 5, moved 0; uplink 5, peers 0"},
+		"not from one that is refused": {[]surveyed{host("a", "", 0, nil), refused(host("b", "", 2, nil))}, Options{}, "a: whole 5, whole 3; b: held 0, held 0; uplink 8, peers 0"},
+		"from one that has, by here":   {[]surveyed{host("a", "", 0, nil), host("b", "", 2, nil)}, Options{Star: true}, "a: whole 5 of b, whole 3 of b; b: held 0, held 0; uplink 8, peers 0"},
+		"one without a helper":         {[]surveyed{host("a", "", 0, nil), plain(host("b", "", 0, nil)), host("c", "", 0, nil)}, Options{}, "a: whole 5, whole 3; b: whole 5, whole 3; c: whole 5, whole 3; uplink 16, peers 8"},
+		"one is silent":                {[]surveyed{{host: "a", err: fmt.Errorf("no answer")}, host("b", "", 0, nil)}, Options{}, "a: no answer; b: whole 5, whole 3; uplink 8, peers 0"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

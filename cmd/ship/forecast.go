@@ -65,15 +65,13 @@ func forecastSums(f transfer.Forecast) string {
 	if f.Took > 0 {
 		fmt.Fprintf(&b, ", %s at the rate of the last run", f.Took.Round(100*time.Millisecond))
 	}
-	for i, h := range f.Hosts {
+	sep := "; disk: "
+	for _, h := range f.Hosts {
 		if h.Disk <= 0 {
 			continue
 		}
-		sep := ", "
-		if i == 0 {
-			sep = "; disk: "
-		}
 		fmt.Fprintf(&b, "%s%s %s", sep, h.Host, ui.Bytes(h.Disk))
+		sep = ", "
 		if h.Free >= 0 {
 			fmt.Fprintf(&b, " of %s free", ui.Bytes(h.Free))
 		}
