@@ -23,7 +23,7 @@ func TestDeployRollbackPrune(t *testing.T) {
 	wants(t, o.stderr, "nothing to do")
 
 	o = mustShip(t, 2, "plan", image(t, "shop:v2"), "-c", conf, "--detailed-exitcode")
-	wants(t, o.stdout, "switch", "v1", "v2", "1 to send")
+	wants(t, o.stdout, "switch", "v1", "v2", "whole", "uplink about")
 	serves(t, "shop", "v1", fleet...)
 
 	mustShip(t, 0, "deploy", image(t, "shop:v2"), "-c", conf, "--no-registry")

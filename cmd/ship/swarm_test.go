@@ -35,6 +35,7 @@ func bulk(t *testing.T, ref string, size int64) string {
 // own makes an image and sees to it that no host has it when the test is over.
 func own(t *testing.T, s images.Spec) string {
 	t.Helper()
+	swept(t)
 	src := imageOf(t, s)
 	drop(t, s.Ref)
 	return src
@@ -51,6 +52,26 @@ func removeImage(t *testing.T, ref string, hosts ...string) {
 	for _, h := range hosts {
 		// Where it is not, nothing is to be done. The test's context has ended when this cleans up.
 		_ = world.lab.Host(bare(h)).Command(context.WithoutCancel(t.Context()), "docker", "rmi", "-f", ref).Run()
+	}
+}
+
+var sweeps sync.Map // by a test's name: it has swept
+
+// swept removes, once for a test, what tests before it have left on purpose: runs that were killed leave chunks for the
+// next run, and keys until they expire.
+func swept(t *testing.T) {
+	t.Helper()
+	if _, done := sweeps.LoadOrStore(t.Name(), true); done {
+		return
+	}
+	for _, name := range []string{"h1", "h2", "h3", "h4"} {
+		out, err := world.lab.Host(name).Exec(t.Context(), `
+			rm -rf /root/.cache/ship/run-* /home/*/.cache/ship/run-* /root/.cache/ship/chunks/* /home/*/.cache/ship/chunks/*
+			for f in /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys; do sed -i -E '/ ship-[0-9a-f]{8}/d' "$f"; done
+			docker images --format '{{.Repository}}:{{.Tag}}' | grep ship.invalid | xargs -r docker rmi -f >/dev/null; true`)
+		if err != nil {
+			t.Fatalf("%s: sweep: %v\n%s", name, err, out)
+		}
 	}
 }
 
