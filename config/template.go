@@ -94,6 +94,9 @@ proxy:
 # How many hosts switch at a time, and the pause between; all at once if not said.
 # boot: { limit: 25%%, wait: 2 }
 
+# How images go to the hosts: how much of this machine's uplink, and which hosts may feed each other.
+# transfer: { bwlimit: 80mbit, groups: { eu: [web-1], us: [web-2] } }
+
 # Releases that each host keeps for ship rollback.
 retain: 5
 `

@@ -2,7 +2,6 @@ package config
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
 	"strconv"
@@ -67,16 +66,40 @@ func (d decoder) bandwidth(to *int64) read {
 	}
 }
 
-// parseBandwidth reads 80mbit or 10MB as bytes a second, decimal.
+// leastBandwidth is the slowest limit, in bytes a second: below it a login takes longer than its timeout.
+const leastBandwidth = 1000
+
+// parseBandwidth reads 80mbit or 10MB as bytes a second, decimal, as the flag --bwlimit does.
 func parseBandwidth(s string) (int64, error) {
-	number := strings.TrimRight(s, "bitkKmMgGB")
-	factor := map[string]float64{"bit": 1. / 8, "kbit": 1e3 / 8, "mbit": 1e6 / 8, "gbit": 1e9 / 8,
-		"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[s[len(number):]]
-	v, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if rate := v * factor; err == nil && rate >= 1 && rate < math.MaxInt64/2 {
+	text := strings.TrimSuffix(strings.TrimSpace(s), "/s")
+	number := strings.TrimRight(text, "bitkKmMgGB ")
+	unit := strings.TrimSpace(text[len(number):])
+	v, err := strconv.ParseFloat(number, 64)
+	if err != nil || strings.Trim(number, "0123456789.") != "" {
+		return 0, hinted{"not a bandwidth", "bits or bytes a second, as in 80mbit or 10MB"}
+	}
+	if unit == "" {
+		return 0, hinted{"a bandwidth without a unit", "say bits or bytes, as in 80mbit or 10MB"}
+	}
+	factor := bandwidthUnit(unit)
+	switch rate := v * factor; {
+	case factor == 0:
+		return 0, hinted{"not a unit of bandwidth", "kbit, mbit, gbit (bits a second) or kB, MB, GB (bytes a second)"}
+	case rate < leastBandwidth:
+		return 0, hinted{"too little", "the least is 8kbit; without the key there is no limit"}
+	case rate > math.MaxInt64/2:
+		return 0, hinted{"too much", "without the key there is no limit"}
+	default:
 		return int64(rate), nil
 	}
-	return 0, hinted{"not a bandwidth", "bits or bytes a second, as in 80mbit or 10MB"}
+}
+
+// bandwidthUnit is how many bytes a second the unit stands for; 0 if it is none.
+func bandwidthUnit(unit string) float64 {
+	if bits, ok := strings.CutSuffix(strings.ToLower(unit), "bit"); ok {
+		return map[string]float64{"": 1, "k": 1e3, "m": 1e6, "g": 1e9}[bits] / 8
+	}
+	return map[string]float64{"B": 1, "kB": 1e3, "KB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
 }
 
 func (d decoder) groups(to *map[string]string) read {
@@ -85,14 +108,23 @@ func (d decoder) groups(to *map[string]string) read {
 		d.each(n, path, checkName, func(group string, value *node, path string) {
 			var hosts []string
 			d.lines(&hosts, checkHost)(value, path)
+			d.checkOneGroup(all, group, value, path)
 			for _, h := range hosts {
-				if other, twice := all[h]; twice {
-					d.fail(value, path, "", "%s is in the group %s already", h, other)
-				}
 				all[h] = group
 			}
 		})
-		*to = all
+		if len(all) > 0 {
+			*to = all
+		}
+	}
+}
+
+// checkOneGroup refuses the hosts of a group that are in another one of all.
+func (d decoder) checkOneGroup(all map[string]string, group string, value *node, path string) {
+	for i, item := range value.items {
+		if other := all[item.text]; item.kind == scalar && other != "" && other != group {
+			d.fail(item, index(path, i), "", "%s is in the group %s already", item.shown(), other)
+		}
 	}
 }
 
@@ -101,7 +133,7 @@ func (d decoder) checkGroups(a *App, n *node) {
 	for _, e := range n.get("groups").each() {
 		for i, h := range e.value.items {
 			if h.kind == scalar && !slices.Contains(a.Hosts(), h.text) {
-				d.fail(h, fmt.Sprintf("transfer.groups.%s[%d]", e.key, i), "hosts are written as in servers", "%s is no host of servers", h.shown())
+				d.fail(h, index(join("transfer.groups", e.key), i), "hosts are written as in servers", "%s is no host of servers", h.shown())
 			}
 		}
 	}
