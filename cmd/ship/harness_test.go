@@ -103,15 +103,68 @@ func ship(t *testing.T, args ...string) outcome {
 
 func finish(t *testing.T, cmd *exec.Cmd) outcome {
 	t.Helper()
+	return finishWith(t, cmd, func(*os.Process, <-chan struct{}) {})
+}
+
+// finishWith runs the program to its end, with a watcher beside it until then.
+func finishWith(t *testing.T, cmd *exec.Cmd, watch func(p *os.Process, end <-chan struct{})) outcome {
+	t.Helper()
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	start := time.Now()
-	err := cmd.Run()
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("%v: %v", cmd.Args, err)
+	}
+	end := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() { watch(cmd.Process, end) })
+	err := cmd.Wait()
+	close(end)
+	watcher.Wait()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		t.Fatalf("%v: %v", cmd.Args, err)
 	}
 	return outcome{cmd.ProcessState.ExitCode(), out.String(), errs.String(), time.Since(start)}
+}
+
+// finishWithin is finish, and fails when the program had more than most bytes of memory at once. The peak that the kernel
+// tells with the exit code will not do: it counts what the test's own process had when it started the program.
+func finishWithin(t *testing.T, cmd *exec.Cmd, most int64) outcome {
+	t.Helper()
+	peak := int64(0)
+	o := finishWith(t, cmd, func(p *os.Process, end <-chan struct{}) {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				peak = max(peak, peakOf(p))
+			case <-end:
+				return
+			}
+		}
+	})
+	if peak == 0 || peak > most {
+		t.Errorf("%v: %d bytes resident, at most %d may be", cmd.Args, peak, most)
+	}
+	t.Logf("%d MB resident, %s", peak>>20, o.took)
+	return o
+}
+
+// peakOf is the most memory that the process had resident so far, in bytes; 0 if it has ended.
+func peakOf(p *os.Process) int64 {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid))
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(status)) {
+		var kib int64
+		if n, _ := fmt.Sscanf(line, "VmHWM: %d kB", &kib); n == 1 {
+			return kib << 10
+		}
+	}
+	return 0
 }
 
 // mustShip runs the program and wants the exit code.

@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -173,15 +172,9 @@ func loadInto(t *testing.T, h *lab.Host, image string) {
 func TestBigLayerInLittleMemory(t *testing.T) {
 	archive := bigArchive(t, 2<<30)
 	cmd := command(t, "push", "docker-archive:"+archive, "h3", "--tag", "big:v1")
-	o := finish(t, cmd)
-	if o.code != 0 {
+	if o := finishWithin(t, cmd, 200<<20); o.code != 0 {
 		t.Fatal(o)
 	}
-	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
-	if !ok || usage.Maxrss > 200<<10 { // in KiB
-		t.Errorf("resident set %+v", usage)
-	}
-	t.Logf("%d MB resident, %s", usage.Maxrss>>10, o.took)
 	if _, err := world.lab.Host("h3").Exec(t.Context(), "docker rmi big:v1"); err != nil {
 		t.Error(err)
 	}
