@@ -16,6 +16,8 @@ type blob struct {
 	name  string
 	sums  [][wire.SumSize]byte
 	told  []time.Time        // when each of sums was announced
+	had   []time.Time        // when the first of those who want it had each chunk; zero = nobody yet
+	asked time.Time          // when it was first wanted
 	size  int64              // -1 = not known yet
 	whole [wire.SumSize]byte // digest, once size is known
 	tail  int64              // bytes of the last chunk of sums
@@ -47,6 +49,7 @@ type Want struct {
 	seen   int // chunks of which the member has told whether it has them
 	opened time.Time
 	moved  time.Time // when a chunk came last
+	alone  bool      // its peers bring it nothing, though they could: it is fed from here until one does
 	bytes  func(n int64, from byte)
 	done   chan struct{}
 	err    error
@@ -84,12 +87,16 @@ func (m *Member) Ask(name string, open Opener, maker *Member, p wire.Produce, by
 	s.mu.Lock()
 	b := s.byName[name]
 	if b == nil || b.err != nil {
-		b = &blob{id: uint32(len(s.blobs)), name: name, size: -1, maker: maker, wants: map[*Member]*Want{}}
+		b = &blob{id: uint32(len(s.blobs)), name: name, size: -1, maker: maker, asked: time.Now(), wants: map[*Member]*Want{}}
 		s.blobs = append(s.blobs, b)
 		s.byName[name] = b
-		if maker == nil {
+		switch {
+		case maker == nil:
 			s.tasks.Go(func() { s.cut(s.ctx, b, open) })
-		} else {
+		case maker.err != nil: // it ended since it was chosen: there is nobody to ask
+			s.failLocked(b, maker.err)
+		default:
+			maker.produced = b.asked
 			p.Blob = b.id
 			maker.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindOpen, wire.Open{Blob: b.id, Name: name}) })
 			maker.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindProduce, p) })
@@ -104,8 +111,11 @@ func (m *Member) Ask(name string, open Opener, maker *Member, p wire.Produce, by
 	m.wants[b.id] = w
 	b.next = 0
 	b.greet(m)
-	if m.err != nil {
+	switch {
+	case m.err != nil:
 		w.end(m.err)
+	case b.err != nil:
+		w.end(b.err)
 	}
 	s.mu.Unlock()
 	s.poke()
@@ -192,13 +202,22 @@ func (w *Want) got(items []wire.HaveItem, now time.Time) {
 		for len(w.have) <= n {
 			w.have = append(w.have, false)
 		}
-		w.m.acknowledge(w.b, n, now)
-		if !w.have[n] {
-			w.have[n] = true
-			w.count++
-			w.moved = now
-			w.bytes(w.b.chunkSize(n), i.From)
+		pushed := w.m.acknowledge(w.b, n, now)
+		if w.have[n] {
+			continue
 		}
+		w.have[n] = true
+		w.count++
+		w.moved = now
+		w.b.noteHad(n, now)
+		from := i.From
+		if from == wire.FromUplink && !pushed {
+			from = wire.FromPeer // whatever it says: nothing left here, and the rate of this line must not count it
+		}
+		if from == wire.FromPeer {
+			w.alone = false
+		}
+		w.bytes(w.b.chunkSize(n), from)
 	}
 	w.check()
 }

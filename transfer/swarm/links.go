@@ -19,6 +19,7 @@ import (
 type link struct {
 	up    bool
 	tried bool      // the other direction too
+	told  bool      // that it is not up: once, however often a helper says so
 	until time.Time // a link that is not up yet counts until then
 	last  string    // why it is not up
 }
@@ -192,7 +193,8 @@ func (s *Swarm) linked(m *Member, x wire.Linked) {
 		return
 	}
 	l.until = time.Time{}
-	if s.ctx.Err() == nil && !m.left && !o.left {
+	if s.ctx.Err() == nil && !m.left && !o.left && !l.told {
+		l.told = true
 		s.Emit.Emit(event.Event{Type: event.Message, Host: m.Name, Text: fmt.Sprintf("no line to %s: %v; it is fed from here where nobody else can", o.Name, said(x.Error))})
 	}
 }

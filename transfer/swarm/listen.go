@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -20,7 +19,7 @@ func (m *Member) listen() error {
 		}
 		now := time.Now()
 		m.swarm.mu.Lock()
-		m.heard = now
+		m.heard, m.silent = now, 0
 		m.swarm.mu.Unlock()
 		if err := m.hear(k, p, now); err != nil {
 			return err
@@ -193,15 +192,38 @@ func (s *Swarm) form(m *Member, f wire.Form) {
 }
 
 func (s *Swarm) produced(m *Member, a wire.Announce) {
-	if b := s.blobOf(m, a.Blob); b != nil {
+	if b := s.making(m, a.Blob, len(a.Sums)); b != nil {
 		s.announce(b, int(a.First), a.Sums, chunk.Size)
 	}
 }
 
 func (s *Swarm) made(m *Member, f wire.Finish) {
-	if b := s.blobOf(m, f.Blob); b != nil {
+	if b := s.making(m, f.Blob, 0); b != nil {
 		s.finished(b, f.Size, f.Digest)
 	}
+}
+
+// making returns a blob that m makes, and to which it adds n chunks. A blob that is whole, or would have more chunks than
+// a host keeps, fails: every member would have to remember them.
+func (s *Swarm) making(m *Member, id uint32, n int) *blob {
+	b := s.blobOf(m, id)
+	if b == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m.produced = time.Now()
+	switch {
+	case b.err != nil:
+		return nil
+	case b.size >= 0:
+		s.failLocked(b, errors.New("it goes on after its end"))
+		return nil
+	case len(b.sums)+n > chunk.MaxChunks:
+		s.failLocked(b, fmt.Errorf("more than %d chunks", chunk.MaxChunks))
+		return nil
+	}
+	return b
 }
 
 // blobOf returns a blob that m makes.
@@ -212,46 +234,4 @@ func (s *Swarm) blobOf(m *Member, id uint32) *blob {
 		return s.blobs[id]
 	}
 	return nil
-}
-
-// readUp fetches a chunk from the member, for one that it has no link to.
-func (m *Member) readUp(ctx context.Context, b *blob, i int) ([]byte, error) {
-	c := make(chan []byte, 1)
-	k := key{b, i}
-	m.mu.Lock()
-	if m.ups[k] != nil {
-		m.mu.Unlock()
-		return nil, errors.New("the chunk is being read already")
-	}
-	m.ups[k] = c
-	m.mu.Unlock()
-	m.say(func(w *wire.Conn) error { return w.SendChunk(wire.KindRead, wire.Chunk{Blob: b.id, Index: uint32(i)}) })
-	select {
-	case p, ok := <-c:
-		if !ok {
-			return nil, fmt.Errorf("%w: %s", ErrMaker, m.Name)
-		}
-		return p, nil
-	case <-m.over:
-		return nil, fmt.Errorf("%w: %s", ErrMaker, m.Name)
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
-	}
-}
-
-func (m *Member) answerUp(c wire.Chunk) {
-	s := m.swarm
-	s.mu.Lock()
-	var b *blob
-	if int(c.Blob) < len(s.blobs) {
-		b = s.blobs[c.Blob]
-	}
-	s.mu.Unlock()
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	k := key{b, int(c.Index)}
-	if up := m.ups[k]; up != nil {
-		up <- append([]byte(nil), c.Data...) // it has room
-		delete(m.ups, k)
-	}
 }

@@ -58,29 +58,31 @@ type Member struct {
 
 	mu      sync.Mutex
 	loads   map[uint32]chan wire.Loaded
-	ups     map[key]chan []byte
+	ups     map[key]*up
 	signs   map[uint32]*signing
 	lastID  uint32
 	gifts   map[string]chan wire.Linked
 	granted map[*Member]bool // who may log in: lines in the host's authorized_keys that are ours to remove
 
 	// Guarded by the swarm's mutex.
-	ready  bool // it can be sent chunks
-	left   bool // it needs nothing any more
-	giving int  // hosts that it is giving the helper to
-	heard  time.Time
-	links  map[*Member]*link
-	wants  map[uint32]*Want
-	under  map[key]time.Time // chunks on their way, since when
-	pace   pace
-	err    error // why it is no member any more
+	ready    bool // it can be sent chunks
+	left     bool // it needs nothing any more
+	giving   int  // hosts that it is giving the helper to
+	heard    time.Time
+	silent   int       // seconds since it was heard, or took bytes of a chunk
+	produced time.Time // when it last told of a chunk of a blob that it makes, or was asked for one
+	links    map[*Member]*link
+	wants    map[uint32]*Want
+	under    map[key]time.Time // chunks on their way, since when
+	pace     pace
+	err      error // why it is no member any more
 }
 
 // Join places the helper on a host, starts it and connects it to other members. It returns once the helper runs. To bring
 // the helper there it sends worth bytes at most.
 func (s *Swarm) Join(ctx context.Context, name, group string, r Remote, worth int64) (*Member, error) {
 	m := &Member{Name: name, Group: group, swarm: s, remote: r, login: r.Login(), queue: make(chan key, mostWindow*2),
-		over: make(chan struct{}), loads: map[uint32]chan wire.Loaded{}, ups: map[key]chan []byte{}, signs: map[uint32]*signing{}, gifts: map[string]chan wire.Linked{}, granted: map[*Member]bool{},
+		over: make(chan struct{}), loads: map[uint32]chan wire.Loaded{}, ups: map[key]*up{}, signs: map[uint32]*signing{}, gifts: map[string]chan wire.Linked{}, granted: map[*Member]bool{},
 		links: map[*Member]*link{}, wants: map[uint32]*Want{}, under: map[key]time.Time{}, heard: time.Now()}
 	m.says.come = make(chan struct{}, 1)
 	defer func() {
@@ -96,6 +98,7 @@ func (s *Swarm) Join(ctx context.Context, name, group string, r Remote, worth in
 	s.tasks.Go(m.ping)
 	if err := m.openData(ctx); err != nil {
 		m.fail(err)
+		m.unlink(ctx)
 		return nil, err
 	}
 	s.mu.Lock()
@@ -223,6 +226,10 @@ func (m *Member) ping() {
 	for {
 		select {
 		case <-tick.C:
+			if m.tooSilent() {
+				m.fail(fmt.Errorf("%w for %d s", errSilent, silentMost))
+				return
+			}
 			m.say(func(c *wire.Conn) error { return c.Send(wire.KindPing) })
 		case <-m.over:
 			return
@@ -256,6 +263,8 @@ func (m *Member) join(ctx context.Context) (net.Conn, error) {
 	}
 	hung := time.AfterFunc(startPatience, func() { _ = c.Close() })
 	defer hung.Stop()
+	ended := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer ended()
 	if err := wire.Greet(c); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
@@ -271,7 +280,7 @@ func (m *Member) feed(c net.Conn) {
 	stop := context.AfterFunc(s.feeds, func() { _ = c.Close() })
 	defer stop()
 	defer c.Close()
-	w := wire.NewConn(c)
+	w := wire.NewConn(alive{c, m})
 	buf := make([]byte, maxChunk)
 	for {
 		var k key
@@ -291,6 +300,9 @@ func (m *Member) feed(c net.Conn) {
 		}
 		if err != nil {
 			s.failBlob(k.b, err)
+			s.mu.Lock()
+			delete(m.under, k) // its place is free for a chunk of another blob
+			s.mu.Unlock()
 			continue
 		}
 		if err := w.SendChunk(wire.KindChunk, wire.Chunk{Blob: k.b.id, Index: uint32(k.i), Data: p}); err != nil {
@@ -350,10 +362,7 @@ func (m *Member) end2(err error) {
 		close(c)
 		delete(m.loads, id)
 	}
-	for k, c := range m.ups {
-		close(c)
-		delete(m.ups, k)
-	}
+	clear(m.ups) // whoever waits for one sees over
 	for id, g := range m.signs {
 		g.end(m.err)
 		delete(m.signs, id)
@@ -387,13 +396,16 @@ func (m *Member) end(ctx context.Context) {
 			}
 		}
 	}
+	if !left {
+		ids, again = nil, nil // what it wanted and has not got yet stays for the next run
+	}
 	for _, b := range s.blobs {
 		if b.maker == m {
-			ids, left = append(ids, b.id), true
+			ids = append(ids, b.id) // it made them of what it has: they can be made again
 		}
 	}
 	s.mu.Unlock()
-	if left {
+	if len(ids) > 0 {
 		for _, x := range again {
 			m.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindOpen, x) })
 		}

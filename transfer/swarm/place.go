@@ -34,6 +34,8 @@ func (m *Member) place(ctx context.Context, worth int64) error {
 func (m *Member) bring(ctx context.Context, b place.Binary, worth int64) error {
 	s := m.swarm
 	kind := m.helper.Arch + " " + m.Group
+	late := time.NewTimer(givePatience)
+	defer late.Stop()
 	for {
 		giver, sending, wait := s.giver(kind)
 		switch {
@@ -54,6 +56,8 @@ func (m *Member) bring(ctx context.Context, b place.Binary, worth int64) error {
 		}
 		select {
 		case <-wait:
+		case <-late.C: // the first one's line is slow, or its host plays for time
+			return m.install(ctx, b, worth)
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -10,9 +10,6 @@ const (
 	hedgeFactor = 4
 	// hedgeLeast is the shortest time before that.
 	hedgeLeast = 2 * time.Second
-	// rescueAfter: a member to which its peers have brought nothing for so long is fed from here. It is longer than two
-	// members may take to be linked: what is fed too early leaves here twice.
-	rescueAfter = linkPatience + 4*time.Second
 	// seenPatience is how long a member may take to say which chunks it has of an earlier run, before it is sent them.
 	seenPatience = 5 * time.Second
 	// suspectAfter: a member that says nothing for so long, though the others do, counts as gone until it is heard.
@@ -28,21 +25,26 @@ type key struct {
 // schedule queues the chunks that are to be pushed now: in the order of blobs and chunks, each once for every island
 // that has it nowhere, to the member of the island with the least under way.
 func (s *Swarm) schedule(now time.Time) {
+	late := s.late()
 	for _, b := range s.blobs {
 		if b.err != nil || !b.wanted() {
 			continue
 		}
-		if s.capacity(now) == 0 {
-			break
+		s.stalled(b, now)
+		free := s.capacity(b)
+		if free == 0 {
+			continue
 		}
-		islands := s.islands(b, now)
+		s.rescue(b, now, max(rescueAfter, late))
+		islands := append(s.islands(b, now), b.alone()...)
 		b.advance()
-		for i := b.next; i < len(b.sums); i++ {
+		for i := b.next; i < len(b.sums) && free > 0; i++ {
 			for _, island := range islands {
-				s.consider(key{b, i}, island, now)
+				if s.consider(key{b, i}, island, now, late) {
+					free--
+				}
 			}
 		}
-		s.rescue(b, now)
 	}
 }
 
@@ -66,60 +68,49 @@ func (b *blob) advance() {
 	}
 }
 
-// capacity is how many more chunks can be queued.
-func (s *Swarm) capacity(now time.Time) int {
+// capacity is how many more chunks of b can be queued.
+func (s *Swarm) capacity(b *blob) int {
 	n := 0
-	for _, m := range s.members {
-		n += m.room(now)
+	for m, w := range b.wants {
+		if w.open() {
+			n += m.room()
+		}
 	}
 	return n
 }
 
-// consider pushes a chunk to an island that has it nowhere and to which it is not under way.
-func (s *Swarm) consider(k key, island []*Member, now time.Time) {
+// consider pushes a chunk to an island that has it nowhere and to which it is not under way, and tells whether it did.
+// Late is how long a chunk may be under way.
+func (s *Swarm) consider(k key, island []*Member, now time.Time, late time.Duration) bool {
 	var to *Member
 	for _, m := range island {
 		w := k.b.wants[m]
 		if w == nil || w.has(k.i) { // the maker has every chunk that is announced
 			if !s.suspect(m, now) {
-				return
+				return false
 			}
 			continue
 		}
 		if since, ok := m.under[k]; ok {
-			if now.Sub(since) < s.late() {
-				return
+			if now.Sub(since) < late {
+				return false
 			}
 			continue
 		}
 		if w.seen <= k.i { // it may have it, and cannot take it before it knows its digest
 			if now.Sub(w.opened) < seenPatience || now.Sub(k.b.told[k.i]) < seenPatience {
-				return
+				return false
 			}
 			continue
 		}
-		if w.open() && m.room(now) > 0 && (to == nil || len(m.under) < len(to.under)) && !s.suspect(m, now) {
+		if w.open() && m.room() > 0 && (to == nil || len(m.under) < len(to.under)) && !s.suspect(m, now) {
 			to = m
 		}
 	}
 	if to != nil {
 		to.push(k, now)
 	}
-}
-
-// rescue feeds members whose peers bring nothing.
-func (s *Swarm) rescue(b *blob, now time.Time) {
-	for m, w := range b.wants {
-		if !w.open() || now.Sub(w.moved) < max(rescueAfter, s.late()) || len(m.under) > 0 || m.room(now) == 0 {
-			continue
-		}
-		for i := b.next; i < w.seen; i++ {
-			if !w.has(i) {
-				m.push(key{b, i}, now)
-				break
-			}
-		}
-	}
+	return to != nil
 }
 
 // islands are the members that want b, or make it, by who can reach whom through whom.
@@ -187,11 +178,11 @@ func (m *Member) push(k key, now time.Time) {
 	}
 }
 
-// acknowledge notes that a chunk is there.
-func (m *Member) acknowledge(b *blob, i int, now time.Time) {
+// acknowledge notes that a chunk is there, and tells whether it was on its way from here.
+func (m *Member) acknowledge(b *blob, i int, now time.Time) bool {
 	since, ok := m.under[key{b, i}]
 	if !ok {
-		return
+		return false
 	}
 	delete(m.under, key{b, i})
 	d := now.Sub(since)
@@ -200,6 +191,7 @@ func (m *Member) acknowledge(b *blob, i int, now time.Time) {
 	if s.delays = append(s.delays, d); len(s.delays) > maxDelays {
 		s.delays = s.delays[1:]
 	}
+	return true
 }
 
 const (
@@ -210,7 +202,7 @@ const (
 )
 
 // room is how many more chunks the member may have under way: as many as go through in the round trip and queueTime.
-func (m *Member) room(time.Time) int {
+func (m *Member) room() int {
 	if m.err != nil || !m.ready {
 		return 0
 	}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"ship/transfer/wire"
 )
@@ -33,12 +35,11 @@ func (m *Member) Sign(ctx context.Context, image, diffID string) (io.Reader, err
 	m.say(func(c *wire.Conn) error {
 		return c.SendJSON(wire.KindSign, wire.Sign{ID: id, Image: image, DiffID: diffID})
 	})
-	select {
-	case <-g.done:
-	case <-m.over:
-		return nil, m.gone()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := m.signed(ctx, g); err != nil {
+		m.mu.Lock()
+		delete(m.signs, id) // what still comes of it is dropped
+		m.mu.Unlock()
+		return nil, err
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -46,6 +47,37 @@ func (m *Member) Sign(ctx context.Context, image, diffID string) (io.Reader, err
 		return nil, g.err
 	}
 	return &g.data, nil
+}
+
+// signPatience is how long a member may go without one more byte of a signature: it reads a whole layer for it.
+const signPatience = 2 * time.Minute
+
+// signed waits for the end of a signature, for as long as it grows.
+func (m *Member) signed(ctx context.Context, g *signing) error {
+	late := time.NewTicker(signPatience)
+	defer late.Stop()
+	for had := -1; ; {
+		select {
+		case <-g.done:
+			return nil
+		case <-late.C:
+			if n := g.size(); n != had {
+				had = n
+				continue
+			}
+			return fmt.Errorf("no more of a signature within %s", signPatience)
+		case <-m.over:
+			return m.gone()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (g *signing) size() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.data.Len()
 }
 
 func (g *signing) add(p []byte) {
