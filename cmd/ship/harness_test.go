@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"ship/internal/event"
 	"ship/internal/shiptest/images"
 	"ship/internal/shiptest/lab"
 	"ship/internal/shiptest/leak"
@@ -301,7 +302,14 @@ func oneContainer(t *testing.T, service string, hosts ...string) {
 // stopAt starts the program, waits until it tells of the phase (on the host, unless that is ""), and then does act.
 func stopAt(t *testing.T, phase, host string, act func(*os.Process), args ...string) outcome {
 	t.Helper()
-	cmd := command(t, append(args, "--json")...)
+	at := func(e event.Event) bool { return e.Phase == phase && (host == "" || e.Host == host) }
+	return follow(t, command(t, args...), at, act)
+}
+
+// follow runs a command with --json and does act once, at the first event that at is true for.
+func follow(t *testing.T, cmd *exec.Cmd, at func(event.Event) bool, act func(*os.Process)) outcome {
+	t.Helper()
+	cmd.Args = append(cmd.Args, "--json")
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.StdoutPipe()
@@ -316,8 +324,8 @@ func stopAt(t *testing.T, phase, host string, act func(*os.Process), args ...str
 	acted := false
 	for sc := bufio.NewScanner(out); sc.Scan(); {
 		fmt.Fprintln(&seen, sc.Text())
-		var e struct{ Type, Phase, Host string }
-		if json.Unmarshal(sc.Bytes(), &e) == nil && !acted && e.Phase == phase && (host == "" || e.Host == host) {
+		var e event.Event
+		if !acted && json.Unmarshal(sc.Bytes(), &e) == nil && at(e) {
 			acted = true
 			act(cmd.Process)
 		}
@@ -329,7 +337,7 @@ func stopAt(t *testing.T, phase, host string, act func(*os.Process), args ...str
 	}
 	o := outcome{cmd.ProcessState.ExitCode(), seen.String(), errs.String(), time.Since(start)}
 	if !acted {
-		t.Fatalf("phase %s never came\n%s", phase, o)
+		t.Fatalf("what was waited for never came\n%s", o)
 	}
 	return o
 }

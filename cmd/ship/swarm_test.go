@@ -1,13 +1,8 @@
 package main_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -145,42 +140,6 @@ func runs(t *testing.T, ref string, hosts ...string) {
 			t.Errorf("%s: run %s: %q %v", name, ref, out, err)
 		}
 	}
-}
-
-// follow runs a command with --json and does act once, at the first event that at is true for.
-func follow(t *testing.T, cmd *exec.Cmd, at func(event.Event) bool, act func(*os.Process)) outcome {
-	t.Helper()
-	cmd.Args = append(cmd.Args, "--json")
-	var errs bytes.Buffer
-	cmd.Stderr = &errs
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var seen strings.Builder
-	acted := false
-	for sc := bufio.NewScanner(out); sc.Scan(); {
-		fmt.Fprintln(&seen, sc.Text())
-		var e event.Event
-		if !acted && json.Unmarshal(sc.Bytes(), &e) == nil && at(e) {
-			acted = true
-			act(cmd.Process)
-		}
-	}
-	err = cmd.Wait()
-	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) {
-		t.Fatal(err)
-	}
-	o := outcome{cmd.ProcessState.ExitCode(), seen.String(), errs.String(), time.Since(start)}
-	if !acted {
-		t.Fatalf("what was waited for never came\n%s", o)
-	}
-	return o
 }
 
 // uplinkAt is true once n bytes of layers have left the controller.
