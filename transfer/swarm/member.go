@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 
@@ -110,91 +109,6 @@ func (s *Swarm) Join(ctx context.Context, name, group string, r Remote, worth in
 	return m, nil
 }
 
-// start places the helper, runs it, and exchanges the first words.
-func (m *Member) start(ctx context.Context, worth int64) error {
-	err := m.place(ctx, worth)
-	defer func() {
-		if err != nil {
-			m.unlink(ctx)
-			m.forget(ctx)
-		}
-	}()
-	if err != nil {
-		return fmt.Errorf("place helper: %w", err)
-	}
-	if m.conn, err = m.remote.Start(ctx, true, m.serve()...); err != nil {
-		return fmt.Errorf("start helper: %w", err)
-	}
-	hung := time.AfterFunc(startPatience, func() { _ = m.conn.Close() })
-	defer hung.Stop()
-	ended := context.AfterFunc(ctx, func() { _ = m.conn.Close() })
-	defer ended()
-	err = m.hello()
-	if err != nil {
-		_ = m.conn.Close() // it says no more
-		if ctx.Err() != nil {
-			err = context.Cause(ctx)
-		}
-		err = fmt.Errorf("start helper: %w", err)
-	}
-	return err
-}
-
-// serve is the command line of the helper. One that the run has lost is replaced: it may still be there, and have its
-// chunks locked.
-func (m *Member) serve() []string {
-	argv := []string{m.helper.Path, "serve", m.helper.Dir}
-	s := m.swarm
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range slices.Backward(s.members) {
-		if o.Name == m.Name && o.err != nil {
-			return append(argv, o.helper.Dir)
-		}
-	}
-	return argv
-}
-
-// startPatience is how long a helper may take to say its first word.
-const startPatience = 20 * time.Second
-
-func (m *Member) hello() error {
-	if err := wire.Greet(m.conn); err != nil {
-		return err
-	}
-	if _, err := wire.Greeted(m.conn); err != nil {
-		return err
-	}
-	m.control = wire.NewConn(m.conn)
-	h := wire.Hello{Version: wire.Version, Run: m.swarm.run, Name: m.Name, Quota: m.swarm.Quota}
-	if err := m.control.SendJSON(wire.KindHello, h); err != nil {
-		return err
-	}
-	k, p, err := m.control.Recv()
-	if err != nil {
-		return err
-	}
-	if k != wire.KindWelcome {
-		return fmt.Errorf("%w: kind %d instead of a welcome", wire.ErrFrame, k)
-	}
-	if m.welcome, err = wire.Parse[wire.Welcome](p); err != nil {
-		return err
-	}
-	// Starting a program takes longer than a round trip: what that is shows now.
-	asked := time.Now()
-	if err := m.control.Send(wire.KindPing); err != nil {
-		return err
-	}
-	if k, _, err = m.control.Recv(); err == nil && k != wire.KindPong {
-		err = fmt.Errorf("%w: kind %d instead of a pong", wire.ErrFrame, k)
-	}
-	m.rtt = time.Since(asked)
-	if r := m.login.RTT; r > 0 {
-		m.rtt = min(m.rtt, r) // a line that is full answers late
-	}
-	return err
-}
-
 // ErrGone is wrapped by the errors of a member whose helper has ended.
 var ErrGone = errors.New("the helper ended")
 
@@ -209,10 +123,7 @@ func (m *Member) Err() error {
 func (m *Member) Free() int64 { return m.welcome.Free }
 
 const (
-	pingEvery = time.Second
-	// longLine is a round trip from which on one channel's window of 2 MiB holds a line back.
-	longLine      = 20 * time.Millisecond
-	dataChannels  = 2 // on a long line. An sshd allows 10 sessions, which the engine's and short commands need too
+	pingEvery     = time.Second
 	errMemberLeft = memberError("it has left")
 )
 
@@ -235,98 +146,6 @@ func (m *Member) ping() {
 			return
 		}
 	}
-}
-
-// openData opens the channels for chunks.
-func (m *Member) openData(ctx context.Context) error {
-	n := 1
-	if m.rtt >= longLine {
-		n = dataChannels
-	}
-	for i := range n {
-		c, err := m.join(ctx)
-		if err != nil && i > 0 {
-			break // fewer will do
-		}
-		if err != nil {
-			return fmt.Errorf("open data channel: %w", err)
-		}
-		m.swarm.tasks.Go(func() { m.feed(c) })
-	}
-	return nil
-}
-
-func (m *Member) join(ctx context.Context) (net.Conn, error) {
-	c, err := m.remote.Start(ctx, false, m.helper.Path, "join", m.helper.Dir, m.swarm.run, wire.RoleData)
-	if err != nil {
-		return nil, err
-	}
-	hung := time.AfterFunc(startPatience, func() { _ = c.Close() })
-	defer hung.Stop()
-	ended := context.AfterFunc(ctx, func() { _ = c.Close() })
-	defer ended()
-	if err := wire.Greet(c); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	if _, err := wire.Greeted(c); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return c, nil
-}
-
-// feed sends queued chunks over one channel.
-func (m *Member) feed(c net.Conn) {
-	s := m.swarm
-	stop := context.AfterFunc(s.feeds, func() { _ = c.Close() })
-	defer stop()
-	defer c.Close()
-	w := wire.NewConn(alive{c, m})
-	buf := make([]byte, maxChunk)
-	for {
-		var k key
-		select {
-		case k = <-m.queue:
-		case <-m.over:
-			return
-		case <-s.feeds.Done():
-			return
-		}
-		if !s.stillWanted(m, k) {
-			continue
-		}
-		p, err := s.read(s.feeds, k.b, k.i, buf)
-		if err != nil && s.feeds.Err() != nil {
-			return
-		}
-		if err != nil {
-			s.failBlob(k.b, err)
-			s.mu.Lock()
-			delete(m.under, k) // its place is free for a chunk of another blob
-			s.mu.Unlock()
-			continue
-		}
-		if err := w.SendChunk(wire.KindChunk, wire.Chunk{Blob: k.b.id, Index: uint32(k.i), Data: p}); err != nil {
-			if s.feeds.Err() == nil {
-				m.fail(fmt.Errorf("send chunk: %w", err))
-			}
-			return
-		}
-	}
-}
-
-// maxChunk is the size of a chunk in bytes.
-const maxChunk = 1 << 20
-
-// stillWanted: meanwhile the member may have got the chunk from a peer.
-func (s *Swarm) stillWanted(m *Member, k key) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := k.b.wants[m]
-	if w == nil || !w.open() || w.has(k.i) || k.b.err != nil {
-		delete(m.under, k)
-		return false
-	}
-	return true
 }
 
 // fail ends the membership.
