@@ -94,7 +94,11 @@ func TestKilledAtEachStep(t *testing.T) {
 		t.Run(phase, func(t *testing.T) {
 			next := map[string]string{"v1": "v2", "v2": "v1"}[serving]
 			// A layer of its own for each phase, or there would be nothing to send the second time.
-			src := imageOf(t, images.Spec{Ref: "phoenix:" + next, Version: next, Layers: []images.Layer{{Name: phase, Size: 4 << 20, Files: 8}}})
+			spec := images.Spec{Ref: "phoenix:" + next, Version: next, Layers: []images.Layer{{Name: phase, Size: 4 << 20, Files: 8}}}
+			if phase == "health" {
+				spec.Env = []string{"HEALTH_DELAY=3s"} // or a busy machine is healthy everywhere, and has switched, before the kill
+			}
+			src := imageOf(t, spec)
 			stopAt(t, phase, "", kill, "deploy", src, "-c", conf)
 			for _, h := range fleet {
 				status, v, _, err := get(t, world.lab.Host(bare(h)), "phoenix", "/")
