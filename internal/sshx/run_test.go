@@ -170,7 +170,7 @@ func TestCancelOfACommandThatDoesNotListen(t *testing.T) {
 		start <- time.Now()
 		cancel()
 	}()
-	_, err := c.Run(ctx, Command{Script: `echo $$ >"$1"; trap '' TERM; exec sleep 60`, Argv: []string{pidFile}})
+	_, err := c.Run(ctx, Command{Script: `trap '' TERM; echo $$ >"$1"; exec sleep 60`, Argv: []string{pidFile}})
 	took := time.Since(<-start)
 	if !errors.Is(err, context.Canceled) || took < grace || took > 10*grace {
 		t.Errorf("err = %v after %s", err, took)
