@@ -54,6 +54,7 @@ type Proxy struct {
 	DeployTimeout   time.Duration // for the new container to become healthy
 	ResponseTimeout time.Duration // for the app to begin its answer
 	MaxRequestBody  int64         // bytes; 0 = no limit
+	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
 }
 
 // Probe is the HTTP request by which the proxy tells a healthy container (answer 2xx) from another.

@@ -3,6 +3,7 @@ package config
 import (
 	"encoding/base64"
 	"errors"
+	"net/netip"
 	"path"
 	"strings"
 	"unicode"
@@ -62,6 +63,21 @@ func checkDomain(s string) error {
 		if label == "" || strings.Trim(label, alphanumeric+"-_") != "" || len(label) > 63 {
 			return hinted{"not a host name", "letters, digits and -, as in shop.example.com; other scripts as xn--..."}
 		}
+	}
+	return nil
+}
+
+// checkNetwork is for trusted_proxies.
+func checkNetwork(s string) error {
+	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" && !a.Is4In6() {
+		return nil
+	}
+	p, err := netip.ParsePrefix(s)
+	switch {
+	case err != nil || p.Addr().Is4In6():
+		return hinted{"not a network", "an address with the bits that count, as in 10.0.0.0/8, or one address"}
+	case p != p.Masked():
+		return hinted{"it has bits beyond the network", p.Masked().String()}
 	}
 	return nil
 }

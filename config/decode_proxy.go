@@ -62,6 +62,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"deploy_timeout":    d.duration(&p.DeployTimeout, time.Millisecond),
 		"response_timeout":  d.duration(&p.ResponseTimeout, time.Millisecond),
 		"max_request_body":  d.size(&p.MaxRequestBody),
+		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
 		"ssl":               d.noTLS,
 	})

@@ -59,11 +59,12 @@ func (r Role) document() object {
 
 func (p Proxy) document() object {
 	o := object{}.list("hosts", p.Hosts)
-	return append(o, member{"app_port", p.AppPort}, member{"path_prefix", p.PathPrefix}, member{"strip_path_prefix", p.StripPathPrefix},
+	o = append(o, member{"app_port", p.AppPort}, member{"path_prefix", p.PathPrefix}, member{"strip_path_prefix", p.StripPathPrefix},
 		member{"healthcheck", object{{"path", p.Probe.Path}, {"interval", p.Probe.Interval.String()}, {"timeout", p.Probe.Timeout.String()},
 			{"successes", p.Probe.Successes}}.text("host", p.Probe.Host)},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
+	return o.list("trusted_proxies", p.TrustedProxies)
 }
 
 func (s SSH) document() object {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -108,7 +109,7 @@ const maxLogText = 1024
 
 func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 	line := accessLine{
-		Time: stamp(start), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: clientAddr(r),
+		Time: stamp(start), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: cmp.Or(x.origin.client, clientAddr(r)),
 		Host: clipped(r.Host), Method: clipped(r.Method), Path: clipped(r.URL.Path), Proto: r.Proto, Status: x.status,
 		Millis: float64(time.Since(start).Microseconds()) / 1000, Bytes: x.bytes.Load(), UserAgent: clipped(r.UserAgent()),
 	}

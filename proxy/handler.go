@@ -40,6 +40,7 @@ type exchange struct {
 	host    string // normalised
 	path    string
 	service *live
+	origin  origin
 	target  *upstream
 	upgrade string // the protocol that the client wants
 	status  int
@@ -91,6 +92,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	}
 	defer func() { x.target.release() }() // by then it may be another one
 	s := x.service
+	x.origin = s.origin(r)
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
 			writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)
@@ -163,14 +165,14 @@ func stripped(r *http.Request, prefix string) *http.Request {
 }
 
 // rewrite makes the request that the target sees. Forwarding headers of the client are dropped, for anybody can write
-// them; what the proxy knows by itself takes their place.
+// them, unless it is a proxy that the service trusts; what this proxy knows by itself takes their place.
 func rewrite(p *httputil.ProxyRequest) {
 	x := exchangeOf(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", x.target.Address, p.In.Host
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
 	maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return forwarding(name) })
 	p.Out.Trailer = p.In.Trailer // the map itself: it is filled once the body has been read
-	p.SetXForwarded()
+	setForwarded(p, x.origin)
 	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
 	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak
 		p.Out.Header.Del("Upgrade")
@@ -189,6 +191,24 @@ func forwarding(name string) bool {
 	}
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
 	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
+}
+
+// setForwarded says on whose behalf we ask. A trusted proxy's words stay, and its address is added to the way.
+func setForwarded(p *httputil.ProxyRequest, o origin) {
+	if !o.trusted {
+		p.SetXForwarded()
+		return
+	}
+	keep(p.Out.Header, p.In.Header)
+	host, proto := p.Out.Header["X-Forwarded-Host"], p.Out.Header["X-Forwarded-Proto"]
+	p.SetXForwarded() // appends the peer to X-Forwarded-For
+	if len(host) > 0 {
+		p.Out.Header["X-Forwarded-Host"] = host
+	}
+	if len(proto) > 0 {
+		p.Out.Header["X-Forwarded-Proto"] = proto
+	}
+	p.Out.Header.Set("X-Real-Ip", o.client)
 }
 
 // failed answers for a target that gave no answer.

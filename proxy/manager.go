@@ -87,7 +87,7 @@ func (m *manager) activate(s *service, r record, health *Attempt) {
 	if r.Active != nil {
 		u := newUpstream(m.life, r.Active.Target, r.Active.Service, m.hold)
 		u.health.Store(health)
-		s.live = &live{r.Active.Service, u}
+		s.live = newLive(r.Active.Service, u)
 		ctx, stop := context.WithCancel(m.life)
 		s.stop = stop
 		m.wg.Go(func() { m.checker.watch(ctx, u, r.Active.Service) })

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"strings"
 )
@@ -9,7 +10,12 @@ import (
 // live is a service as requests meet it: a snapshot names it, and nothing in it changes.
 type live struct {
 	Service
-	target *upstream
+	target  *upstream
+	trusted []netip.Prefix // TrustedProxies, parsed once
+}
+
+func newLive(s Service, target *upstream) *live {
+	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies)}
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

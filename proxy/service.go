@@ -34,6 +34,7 @@ type Service struct {
 	DrainTimeout    Duration    `json:"drain_timeout,omitempty"`
 	ResponseTimeout Duration    `json:"response_timeout,omitempty"` // until the head of an answer; 0 = 60 s
 	MaxRequestBody  int64       `json:"max_request_body,omitempty"` // bytes; 0 = no limit
+	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 }
 
 // HealthCheck is a GET that a healthy target answers with 2xx. Redirects are not followed: they are not healthy.
@@ -87,6 +88,14 @@ func (s Service) withDefaults() (Service, error) {
 		}
 	}
 	s.Hosts = hosts
+	if len(s.TrustedProxies) > maxTrusted {
+		return s, fmt.Errorf("service %s trusts %d networks, at most %d are allowed", s.Name, len(s.TrustedProxies), maxTrusted)
+	}
+	for _, n := range s.TrustedProxies {
+		if _, err := parseNetwork(n); err != nil {
+			return s, fmt.Errorf("service %s: trusted proxy %w", s.Name, err)
+		}
+	}
 	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
 	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {
 		return s, fmt.Errorf("service %s: path prefix %.80q is no plain path", s.Name, s.PathPrefix)
