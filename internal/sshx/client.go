@@ -153,12 +153,14 @@ func (c *Client) Wait() error {
 // Close closes the connection and waits for all that lived on it. Sessions that are open fail with net.ErrClosed; their
 // commands see the end of their stdin.
 func (c *Client) Close() error {
+	// The connection goes first: a channel that is closed on a live one ends its command's stdin, and a command that takes
+	// that for the whole of it, and ends well, would look as if all had been done.
+	c.end(net.ErrClosed)
 	c.mu.Lock()
 	if !c.isClosing() {
 		close(c.closing)
 	}
 	c.mu.Unlock()
-	c.end(net.ErrClosed)
 	c.wg.Wait()
 	return nil
 }
