@@ -54,6 +54,8 @@ type Proxy struct {
 	DeployTimeout   time.Duration // for the new container to become healthy
 	ResponseTimeout time.Duration // for the app to begin its answer
 	MaxRequestBody  int64         // bytes; 0 = no limit
+	Allow           []string      // networks or addresses of clients that may come; none: all
+	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
 }
 

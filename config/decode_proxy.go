@@ -62,6 +62,8 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"deploy_timeout":    d.duration(&p.DeployTimeout, time.Millisecond),
 		"response_timeout":  d.duration(&p.ResponseTimeout, time.Millisecond),
 		"max_request_body":  d.size(&p.MaxRequestBody),
+		"allow":             d.lines(&p.Allow, checkNetwork),
+		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
 		"ssl":               d.noTLS,
@@ -69,10 +71,22 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 	if n.get("host") != nil && n.get("hosts") != nil {
 		d.fail(n.get("hosts"), join(path, "hosts"), "put all names into hosts", "host and hosts are both set")
 	}
+	if c := n.get("canonical_host"); c != nil && p.CanonicalHost != "" {
+		p.CanonicalHost = strings.ToLower(p.CanonicalHost)
+		if strings.HasPrefix(p.CanonicalHost, "*") || len(p.Hosts) > 0 && !slices.ContainsFunc(p.Hosts, func(h string) bool { return covers(h, p.CanonicalHost) }) {
+			d.fail(c, join(path, "canonical_host"), "one name of proxy.hosts", "requests for %s do not reach the app", c.shown())
+		}
+	}
 	if p.PathPrefix = "/" + strings.Trim(p.PathPrefix, "/"); p.PathPrefix == "/" {
 		p.StripPathPrefix = false // nothing to strip
 	}
 	return p
+}
+
+// covers tells whether a name in hosts stands for the other one too.
+func covers(host, name string) bool {
+	_, below, _ := strings.Cut(name, ".")
+	return host == name || host == "*."+below
 }
 
 // noTLS takes ssl: false, which is what this version does.

@@ -54,9 +54,10 @@ func TestLoadFull(t *testing.T) {
 	probe := Probe{Path: "/healthz", Host: "shop.example.com", Interval: time.Second / 2, Timeout: 2 * time.Second, Successes: 2}
 	web := &Proxy{Hosts: []string{"shop.example.com", "*.shop.example.com"}, AppPort: 3000, PathPrefix: "/", Probe: probe,
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
-		TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}
+		Allow: []string{"198.51.100.0/24"}, CanonicalHost: "shop.example.com", TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}
 	api := *web
 	api.Hosts, api.AppPort, api.PathPrefix, api.StripPathPrefix = []string{"api.example.com"}, 4000, "/v1", true
+	api.CanonicalHost = "" // the root's is none of its hosts
 	clear := map[string]string{"RAILS_ENV": "production", "MOTD": "hello $5", "LEADING": "010"}
 	secret := []SecretRef{{"DATABASE_URL", "DATABASE_URL"}, {"REDIS_URL", "SHARED_REDIS_URL"}}
 	data := "/srv/shop/data:/app/data:ro"

@@ -45,13 +45,16 @@ func merge(base, over *node) *node {
 	return &n
 }
 
-// replaced says whether over has the other spelling of a key that may be written as one host or as a list of hosts.
+// replaced says whether over makes a key of the base void: with the other spelling of what may be written as one host or
+// as a list of hosts, or with hosts of its own, among which the base's canonical host is not looked for.
 func replaced(over *node, key string) bool {
 	switch key {
 	case "host":
 		return over.get("hosts") != nil
 	case "hosts":
 		return over.get("host") != nil
+	case "canonical_host":
+		return (over.get("host") != nil || over.get("hosts") != nil) && over.get("canonical_host") == nil
 	}
 	return false
 }

@@ -93,6 +93,14 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	defer func() { x.target.release() }() // by then it may be another one
 	s := x.service
 	x.origin = s.origin(r)
+	if !s.admits(x.origin) {
+		writePage(w, r, http.StatusForbidden, "This is not open to everybody.", 0)
+		return
+	}
+	if s.CanonicalHost != "" && x.host != s.CanonicalHost {
+		redirect(w, r, s.CanonicalHost, x.origin)
+		return
+	}
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
 			writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)

@@ -7,8 +7,20 @@ import (
 	"strings"
 )
 
-// maxTrusted is how many networks of proxies in front a service may have: the largest networks for delivery list about 20.
-const maxTrusted = 256
+// maxNetworks is how many networks a service may name in one place: those for delivery have about 20.
+const maxNetworks = 256
+
+func checkNetworks(all []string) error {
+	if len(all) > maxNetworks {
+		return fmt.Errorf("%d networks, at most %d are allowed", len(all), maxNetworks)
+	}
+	for _, s := range all {
+		if _, err := parseNetwork(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // parseNetwork reads "10.0.0.0/8", or an address, which stands for itself alone.
 func parseNetwork(s string) (netip.Prefix, error) {
@@ -90,9 +102,20 @@ func forwardedAddr(s string) (netip.Addr, bool) {
 	return a.Unmap().WithZone(""), true
 }
 
-func (s *live) trusts(a netip.Addr) bool {
+func (s *live) trusts(a netip.Addr) bool { return within(s.trusted, a) }
+
+// admits tells whether the client may come.
+func (s *live) admits(o origin) bool {
+	if len(s.Allow) == 0 {
+		return true
+	}
+	a, err := netip.ParseAddr(o.client)
+	return err == nil && within(s.allowed, a)
+}
+
+func within(networks []netip.Prefix, a netip.Addr) bool {
 	a = a.WithZone("") // a network has none
-	for _, p := range s.trusted {
+	for _, p := range networks {
 		if p.Contains(a) {
 			return true
 		}

@@ -62,9 +62,65 @@ func TestBehindATrustedProxy(t *testing.T) {
 }
 
 func TestTrustedProxiesAreChecked(t *testing.T) {
-	for _, bad := range [][]string{{"proxy.example.com"}, {"10.0.0.0/33"}, {"fe80::1%eth0"}, {"::ffff:10.0.0.0/104"}, {""}, make([]string, maxTrusted+1)} {
-		if _, err := (Service{Name: "a", TrustedProxies: bad}).withDefaults(); err == nil {
-			t.Errorf("%.80q is taken", bad)
+	for _, bad := range [][]string{{"proxy.example.com"}, {"10.0.0.0/33"}, {"fe80::1%eth0"}, {"::ffff:10.0.0.0/104"}, {""}, make([]string, maxNetworks+1)} {
+		for _, s := range []Service{{Name: "a", TrustedProxies: bad}, {Name: "a", Allow: bad}} {
+			if _, err := s.withDefaults(); err == nil {
+				t.Errorf("%.80q is taken", bad)
+			}
+		}
+	}
+}
+
+// TestAllow: by the client's own address, which only a trusted proxy can tell.
+func TestAllow(t *testing.T) {
+	g, a := start(t), newApp(t, "v1")
+	for generation, tt := range []struct {
+		service   Service
+		forwarded string
+		want      int
+	}{
+		{Service{Allow: []string{"127.0.0.1"}}, "", http.StatusOK},
+		{Service{Allow: []string{"198.51.100.0/24"}}, "", http.StatusForbidden},
+		{Service{Allow: []string{"198.51.100.0/24"}}, "198.51.100.7", http.StatusForbidden},
+		{Service{Allow: []string{"198.51.100.0/24"}, TrustedProxies: []string{"127.0.0.1"}}, "198.51.100.7", http.StatusOK},
+		{Service{Allow: []string{"127.0.0.1"}, TrustedProxies: []string{"127.0.0.1"}}, "198.51.100.7", http.StatusForbidden},
+	} {
+		tt.service.Name = "a"
+		g.deploy(tt.service, a.Target, int64(generation+1))
+		var header []string
+		if tt.forwarded != "" {
+			header = []string{"X-Forwarded-For", tt.forwarded}
+		}
+		if resp, body := g.get("/", header...); resp.StatusCode != tt.want {
+			t.Errorf("%+v, for %q: %d %s", tt.service, tt.forwarded, resp.StatusCode, body)
+		}
+	}
+}
+
+// TestCanonicalHost: the other names lead to it, with path, query, port and method as they were.
+func TestCanonicalHost(t *testing.T) {
+	g, a := start(t), newApp(t, "v1")
+	g.deploy(Service{Name: "a", Hosts: []string{"shop.example", "www.shop.example"}, CanonicalHost: "Shop.Example", TrustedProxies: []string{"127.0.0.1"}}, a.Target, 1)
+	for request, want := range map[string]string{
+		"GET /a%2Fb?x=1 HTTP/1.1\r\nHost: www.shop.example\r\n":                         "http://shop.example/a%2Fb?x=1",
+		"POST //evil.example/ HTTP/1.1\r\nHost: WWW.shop.example.:8080\r\n":             "http://shop.example:8080//evil.example/",
+		"GET / HTTP/1.1\r\nHost: www.shop.example\r\nX-Forwarded-Proto: https\r\n":      "https://shop.example/",
+		"GET / HTTP/1.1\r\nHost: www.shop.example\r\nX-Forwarded-Proto: javascript\r\n": "http://shop.example/",
+		"GET / HTTP/1.1\r\nHost: shop.example\r\n":                                      "",
+		"GET / HTTP/1.1\r\nHost: SHOP.example.\r\n":                                     "",
+	} {
+		raw := g.raw(request + "Connection: close\r\n\r\n")
+		status, location := "HTTP/1.1 200", ""
+		if want != "" {
+			status, location = "HTTP/1.1 308", "\r\nLocation: "+want+"\r\n"
+		}
+		if !strings.HasPrefix(raw, status) || !strings.Contains(raw, location) {
+			t.Errorf("%q: want %s to %q:\n%s", request, status, want, raw)
+		}
+	}
+	for _, bad := range []string{"*.example", "a b", "http://x"} {
+		if _, err := (Service{Name: "a", CanonicalHost: bad}).withDefaults(); err == nil {
+			t.Errorf("%q is taken", bad)
 		}
 	}
 }

@@ -12,10 +12,11 @@ type live struct {
 	Service
 	target  *upstream
 	trusted []netip.Prefix // TrustedProxies, parsed once
+	allowed []netip.Prefix // Allow
 }
 
 func newLive(s Service, target *upstream) *live {
-	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies)}
+	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow)}
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

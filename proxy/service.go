@@ -34,6 +34,8 @@ type Service struct {
 	DrainTimeout    Duration    `json:"drain_timeout,omitempty"`
 	ResponseTimeout Duration    `json:"response_timeout,omitempty"` // until the head of an answer; 0 = 60 s
 	MaxRequestBody  int64       `json:"max_request_body,omitempty"` // bytes; 0 = no limit
+	Allow           []string    `json:"allow,omitempty"`            // networks or addresses of clients that may come; none: all
+	CanonicalHost   string      `json:"canonical_host,omitempty"`   // where requests for the other hosts are sent by a redirect; "" = nowhere
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 }
 
@@ -88,13 +90,17 @@ func (s Service) withDefaults() (Service, error) {
 		}
 	}
 	s.Hosts = hosts
-	if len(s.TrustedProxies) > maxTrusted {
-		return s, fmt.Errorf("service %s trusts %d networks, at most %d are allowed", s.Name, len(s.TrustedProxies), maxTrusted)
-	}
-	for _, n := range s.TrustedProxies {
-		if _, err := parseNetwork(n); err != nil {
-			return s, fmt.Errorf("service %s: trusted proxy %w", s.Name, err)
+	for what, list := range map[string][]string{"allow": s.Allow, "trusted proxies": s.TrustedProxies} {
+		if err := checkNetworks(list); err != nil {
+			return s, fmt.Errorf("service %s: %s: %w", s.Name, what, err)
 		}
+	}
+	if s.CanonicalHost != "" {
+		h := normalHost(s.CanonicalHost)
+		if h == "" || h != strings.ToLower(strings.TrimSuffix(s.CanonicalHost, ".")) || strings.ContainsAny(h, "*:") {
+			return s, fmt.Errorf("service %s: canonical host %.80q is no host name", s.Name, s.CanonicalHost)
+		}
+		s.CanonicalHost = h
 	}
 	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
 	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {
