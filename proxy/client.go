@@ -106,6 +106,11 @@ func (c *Client) Remove(ctx context.Context, service string, generation int64) e
 	return c.do(ctx, http.MethodPost, "remove", call{Service: service, Generation: generation}, nil)
 }
 
+// reload tells a proxy that has handed over that its successor has changed a service.
+func (c *Client) reload(ctx context.Context, service string) error {
+	return c.do(ctx, http.MethodPost, "reload", call{Service: service}, nil)
+}
+
 func (c *Client) do(ctx context.Context, method, verb string, in, out any) error {
 	resp, err := c.send(ctx, method, verb, in)
 	if err != nil {

@@ -17,6 +17,9 @@ type manager struct {
 	checker checker
 	log     *slog.Logger
 	version string
+	handing
+
+	instance string // see Options.Instance
 
 	ttl  time.Duration   // of a prepared target
 	hold time.Duration   // see Options.Hold
@@ -139,7 +142,9 @@ func (m *manager) cutAll() {
 
 // commit makes a prepared target the active one: durable first, visible then.
 func (m *manager) commit(ctx context.Context, name, token string, generation int64) (Switched, error) {
-	m.mu.Lock()
+	if err := m.change(ctx); err != nil {
+		return Switched{}, err
+	}
 	p, err := m.committable(name, token, generation)
 	m.mu.Unlock()
 	if err != nil {
@@ -147,7 +152,9 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 	}
 	// That it was healthy when it was prepared proves nothing now. Others do not wait for the answer.
 	health := m.checker.check(ctx, p.Target, p.Service)
-	m.mu.Lock()
+	if err := m.change(ctx); err != nil {
+		return Switched{}, err
+	}
 	defer m.mu.Unlock()
 	if err := ctx.Err(); err != nil { // the caller is gone: it will never know, so it must not happen
 		return Switched{}, err
@@ -177,8 +184,10 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 }
 
 // undo goes back to what served before the commits of this generation. Without any there is nothing to undo.
-func (m *manager) undo(name string, generation int64) error {
-	m.mu.Lock()
+func (m *manager) undo(ctx context.Context, name string, generation int64) error {
+	if err := m.change(ctx); err != nil {
+		return err
+	}
 	defer m.mu.Unlock()
 	s := m.services[name]
 	if s == nil {
@@ -228,11 +237,13 @@ func (m *manager) drain(ctx context.Context, name, target string, timeout time.D
 }
 
 // remove takes a service away at once. Its generation stays, so that a run which it overtook cannot bring it back.
-func (m *manager) remove(name string, generation int64) error {
+func (m *manager) remove(ctx context.Context, name string, generation int64) error {
 	if err := checkName(name); err != nil {
 		return &refusedError{err}
 	}
-	m.mu.Lock()
+	if err := m.change(ctx); err != nil {
+		return err
+	}
 	defer m.mu.Unlock()
 	s := m.services[name]
 	if s == nil && m.bad[name] == nil {

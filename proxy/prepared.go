@@ -28,6 +28,9 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 	if err != nil {
 		return "", &refusedError{err}
 	}
+	if m.successor.Load() != nil {
+		return "", errHandedOver
+	}
 	if err := m.admit(svc, req.Generation); err != nil {
 		return "", err
 	}
@@ -42,7 +45,9 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 	if err := m.admit(svc, req.Generation); err != nil { // time has passed
 		return "", err
 	}
-	m.mu.Lock()
+	if err := m.change(ctx); err != nil {
+		return "", err
+	}
 	defer m.mu.Unlock()
 	s := m.get(svc.Name)
 	maps.DeleteFunc(s.prepared, func(_ string, p *prepared) bool { return time.Now().After(p.expires) })

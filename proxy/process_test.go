@@ -8,12 +8,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 )
 
 // process is a proxy that can be killed.
 type process struct {
 	*gateway
-	cmd *exec.Cmd
+	cmd   *exec.Cmd
+	ended chan struct{}
 }
 
 // startProcess runs a proxy whose state and socket are in dir.
@@ -47,18 +49,35 @@ func startProcess(t testing.TB, dir string) *process {
 	drained := make(chan struct{})
 	go func() { defer close(drained); _, _ = io.Copy(io.Discard, out) }()
 	p.Client = p.client()
+	p.ended = make(chan struct{})
+	go func() {
+		defer close(p.ended)
+		<-drained
+		_ = p.cmd.Wait() // who wants to know asks its state
+	}()
 	p.stop = func() {
 		p.Client.Close()
 		_ = p.cmd.Process.Kill()
-		<-drained
-		_ = p.cmd.Wait() // it was killed
-		p.stop = func() {}
+		<-p.ended
 	}
 	t.Cleanup(func() { p.stop() })
 	return p
 }
 
 func (p *process) kill() { p.stop() }
+
+// ends fails unless the process ends by itself, with 0.
+func (p *process) ends(patience time.Duration) {
+	p.t.Helper()
+	select {
+	case <-p.ended:
+		if code := p.cmd.ProcessState.ExitCode(); code != 0 {
+			p.t.Errorf("process %d ended with %d", p.cmd.Process.Pid, code)
+		}
+	case <-time.After(patience):
+		p.t.Errorf("process %d is still there", p.cmd.Process.Pid)
+	}
+}
 
 // files is how many the process has open.
 func (p *process) files() int {

@@ -86,26 +86,52 @@ func (e *UnhealthyError) clean() *UnhealthyError {
 	return c
 }
 
-// control is the private side: it answers on the control socket.
+// control is the private side: it answers on the control socket. After a hand-over it passes all on to the successor.
 type control struct{ m *manager }
 
 func (c control) handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, c.m.status(), nil) })
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) {
+		if next := c.m.successor.Load(); next != nil {
+			st, err := next.Status(r.Context())
+			answer(w, st, err)
+			return
+		}
+		answer(w, c.m.statusAll(r.Context()), nil)
+	})
 	mux.HandleFunc("POST /v1/prepare", c.prepare)
-	c.on(mux, "commit", func(ctx context.Context, a call) (any, error) {
+	c.onChange(mux, "commit", func(ctx context.Context, a call) (any, error) {
 		return c.m.commit(ctx, a.Service, a.Token, a.Generation)
 	})
-	c.on(mux, "undo", func(_ context.Context, a call) (any, error) {
-		return struct{}{}, c.m.undo(a.Service, a.Generation)
+	c.onChange(mux, "undo", func(ctx context.Context, a call) (any, error) {
+		return struct{}{}, c.m.undo(ctx, a.Service, a.Generation)
+	})
+	c.onChange(mux, "remove", func(ctx context.Context, a call) (any, error) {
+		return struct{}{}, c.m.remove(ctx, a.Service, a.Generation)
 	})
 	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
-		return c.m.drain(ctx, a.Service, a.Target, min(max(a.Timeout, 0), time.Hour))
-	})
-	c.on(mux, "remove", func(_ context.Context, a call) (any, error) {
-		return struct{}{}, c.m.remove(a.Service, a.Generation)
+		if next := c.m.successor.Load(); next != nil {
+			return next.Drain(ctx, a.Service, a.Target, a.Timeout)
+		}
+		return c.m.drainAll(ctx, a.Service, a.Target, min(max(a.Timeout, 0), time.Hour))
 	})
 	return mux
+}
+
+// onChange is on for calls that change the state. Proxies that have handed over follow before the caller knows: once it
+// knows, it stops the old target.
+func (c control) onChange(mux *http.ServeMux, verb string, do func(context.Context, call) (any, error)) {
+	c.on(mux, verb, func(ctx context.Context, a call) (any, error) {
+		v, err := do(ctx, a)
+		if errors.Is(err, errHandedOver) {
+			var raw json.RawMessage
+			return &raw, c.m.successor.Load().do(ctx, http.MethodPost, verb, a, &raw)
+		}
+		if err == nil {
+			c.m.follow(ctx, a.Service)
+		}
+		return v, err
+	})
 }
 
 func (c control) on(mux *http.ServeMux, verb string, do func(context.Context, call) (any, error)) {
@@ -136,7 +162,11 @@ func (c control) prepare(w http.ResponseWriter, r *http.Request) {
 		_ = flush.Flush()
 	}
 	send(prepareLine{})
-	token, err := c.m.prepare(r.Context(), req, func(a Attempt) { send(prepareLine{Attempt: &a}) })
+	tell := func(a Attempt) { send(prepareLine{Attempt: &a}) }
+	token, err := c.m.prepare(r.Context(), req, tell)
+	if errors.Is(err, errHandedOver) {
+		token, err = c.m.successor.Load().Prepare(r.Context(), req, tell)
+	}
 	if err != nil {
 		send(prepareLine{Failure: newFailure(err)})
 		return

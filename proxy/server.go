@@ -6,21 +6,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // Options say how a proxy runs.
 type Options struct {
 	HTTPAddr  string    // ":80"
-	Socket    string    // path of the control socket; made with mode 0600
-	StateDir  string    // made with mode 0700
+	Socket    string    // path of the control socket, the same for a proxy and its successor; made with mode 0600
+	Spare     string    // another path for it, for when Socket's disk is full; "" = none
+	StateDir  string    // made with mode 0700; who starts with the folder of a proxy that runs takes over from it
+	Instance  string    // a name for this process; "" = any
 	AccessLog io.Writer // a line of JSON for each request; nil = none
 	Log       *slog.Logger
 	Version   string
@@ -30,16 +31,48 @@ type Options struct {
 	IdleTimeout   time.Duration // of a client's connection between two requests; default 75 s
 	Hold          time.Duration // requests wait so long for a target that refuses connections; default 5 s
 	QuitTimeout   time.Duration // for requests in flight when the proxy itself ends; default 25 s
+	RestTimeout   time.Duration // for requests in flight when a successor has taken over; default 10 min
 }
 
 func (o Options) withDefaults() Options {
 	o.HeaderTimeout, o.IdleTimeout = cmp.Or(o.HeaderTimeout, 15*time.Second), cmp.Or(o.IdleTimeout, 75*time.Second)
 	o.Hold, o.QuitTimeout = cmp.Or(o.Hold, 5*time.Second), cmp.Or(o.QuitTimeout, 25*time.Second)
+	o.RestTimeout = cmp.Or(o.RestTimeout, 10*time.Minute)
+	o.Instance = cmp.Or(o.Instance, newRequestID())
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return o
 }
 
-// Run serves until ctx ends; then it takes no new connection, lets the requests in flight end, and returns.
+// listenerHTTP is the name under which the socket for requests changes hands.
+const listenerHTTP = "http"
+
+// server is a proxy that runs.
+type server struct {
+	o     Options
+	m     *manager
+	store store
+	lock  *stateLock // nil: the folder cannot be locked
+
+	public  net.Listener
+	gate    *http.Server
+	conns   atomic.Int64 // of clients, upgraded ones left out
+	leaving atomic.Bool  // a successor has taken over
+
+	private  net.Listener
+	control  *http.Server
+	commands http.Handler
+	calls    sync.WaitGroup // that are being answered
+	asking   atomic.Int64   // the same
+	offer    *offering      // nil: no successor can come
+	rest     *rest          // after a hand-over
+
+	serving sync.WaitGroup
+	failed  chan error
+}
+
+// Run serves until ctx ends; then it takes no new connection, lets the requests in flight end, and returns. If another
+// proxy runs with the same state, Run takes over from it: its sockets, then its state. That one returns when the
+// requests that are left to it have ended. Nobody is refused a connection meanwhile.
 func Run(ctx context.Context, o Options) error {
 	o = o.withDefaults()
 	st, err := openStore(o.StateDir)
@@ -48,27 +81,22 @@ func Run(ctx context.Context, o Options) error {
 	}
 	g := newGate(newAccessLog(o.AccessLog))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
-	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
+	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
+	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}
 	defer m.wg.Wait()
 	defer stop()
-	if err := m.restore(); err != nil {
+	if err := s.begin(ctx); err != nil {
+		s.giveUp()
 		return err
 	}
-	public, err := net.Listen("tcp", o.HTTPAddr)
-	if err != nil {
-		return fmt.Errorf("listen for requests: %w", err)
-	}
-	private, err := listenControl(o.Socket)
-	if err != nil {
-		return errors.Join(err, public.Close())
-	}
-	o.Log.Info("ready", "address", public.Addr().String(), "version", o.Version, "services", len(m.services))
+	o.Log.Info("ready", "address", s.public.Addr().String(), "version", o.Version, "services", len(m.services))
 	quit, logged := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(logged)
 		g.access.run(quit)
 	}()
-	err = m.serve(ctx, o, public, private)
+	err = s.serve(ctx)
+	s.lock.release()
 	close(quit)
 	select {
 	case <-logged:
@@ -77,42 +105,176 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// listenControl takes over a socket that a killed predecessor left.
-func listenControl(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("control socket: %w", err)
+// begin makes all ready to serve, and relieves the predecessor if there is one.
+func (s *server) begin(ctx context.Context) error {
+	before, mute := findPredecessor(ctx, s.o.StateDir, s.o.Instance)
+	defer before.close()
+	if err := s.takeState(ctx, before); err != nil {
+		return errors.Join(err, mute)
 	}
-	l, err := net.Listen("unix", path)
+	var err error
+	if s.public = before.take(listenerHTTP, s.o.HTTPAddr); s.public == nil {
+		if s.public, err = net.Listen("tcp", s.o.HTTPAddr); err != nil {
+			return errors.Join(fmt.Errorf("listen for requests: %w", err), mute)
+		}
+	}
+	s.gate = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: s.o.HeaderTimeout, IdleTimeout: s.o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet(), ConnState: s.count}
+	s.control = &http.Server{Handler: http.HandlerFunc(s.command), ReadHeaderTimeout: s.o.HeaderTimeout, ErrorLog: quiet()}
+	if s.private, err = s.openControl(); err != nil {
+		return err
+	}
+	path := handoverSocket(s.o.StateDir)
+	if l, err := listenUnix(path); err != nil { // traffic matters more
+		s.o.Log.Warn("no successor can take over from this proxy", "error", err)
+	} else {
+		s.offer = &offering{s, path, l}
+	}
+	return before.relieve()
+}
+
+// takeState takes the right to write the state, and reads it.
+func (s *server) takeState(ctx context.Context, before *predecessor) error {
+	wait, stop := context.WithTimeout(ctx, offerPatience)
+	defer stop()
+	lock, err := s.store.lock(wait)
+	switch {
+	case errors.Is(err, errLocked):
+		return err
+	case err != nil: // on a full disk, perhaps; traffic matters more
+		s.o.Log.Warn("nothing keeps another proxy from writing the same state", "error", err)
+	}
+	s.lock = lock
+	if err := s.m.restore(); err != nil {
+		return err
+	}
+	if before != nil {
+		s.m.adopt(before.prepared)
+	}
+	return nil
+}
+
+// giveUp lets go of what begin has taken.
+func (s *server) giveUp() {
+	for _, l := range []net.Listener{s.public, s.private} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.offer != nil {
+		_ = s.offer.l.Close()
+	}
+	s.lock.release() // last: who waits for it finds the rest free
+}
+
+// openControl takes over the socket that a predecessor has, or has left.
+func (s *server) openControl() (net.Listener, error) {
+	l, err := listenUnix(s.o.Socket)
+	if err != nil && s.o.Spare != "" {
+		s.o.Log.Warn("the control socket is in its spare place", "error", err)
+		l, err = listenUnix(s.o.Spare)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("control socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		return nil, errors.Join(fmt.Errorf("control socket: %w", err), l.Close())
 	}
 	return l, nil
 }
 
-func (m *manager) serve(ctx context.Context, o Options, public, private net.Listener) error {
-	quiet := log.New(io.Discard, "", 0) // what clients do wrong is not worth a line each
-	var calls sync.WaitGroup
-	gate := &http.Server{Handler: m.gate, ReadHeaderTimeout: o.HeaderTimeout, IdleTimeout: o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet}
-	control := &http.Server{Handler: counted(&calls, control{m}.handler()), ReadHeaderTimeout: o.HeaderTimeout, ErrorLog: quiet}
-	failed := make(chan error, 2)
-	var wg sync.WaitGroup
-	wg.Go(func() { failed <- gate.Serve(public) })
-	wg.Go(func() { failed <- control.Serve(private) })
-	var err error
-	select {
-	case <-ctx.Done():
-	case e := <-failed:
-		err = fmt.Errorf("serve: %w", e)
+// reopenControl takes the control socket back from a successor that failed.
+func (s *server) reopenControl() error {
+	l, err := s.openControl()
+	if err != nil {
+		return err
 	}
-	_ = control.Close() // ends the calls' contexts; a commit that is being written is waited for
-	calls.Wait()
-	m.shutdown(ctx, gate, o.QuitTimeout)
-	wg.Wait()
+	_ = s.private.Close() // nobody can find it any more
+	s.private = l
+	s.serving.Go(func() { s.failed <- s.control.Serve(l) })
+	return nil
+}
+
+func (s *server) serve(ctx context.Context) error {
+	s.serving.Go(func() { s.failed <- s.gate.Serve(s.public) })
+	private := s.private
+	s.serving.Go(func() { s.failed <- s.control.Serve(private) })
+	offering, stop := context.WithCancel(ctx)
+	defer stop()
+	handed := make(chan struct{})
+	if s.offer != nil {
+		s.serving.Go(func() {
+			if s.offer.wait(offering) {
+				close(handed)
+			}
+		})
+	}
+	err := s.until(ctx, handed)
+	stop()
+	_ = s.control.Close() // ends the calls' contexts; a commit that is being written is waited for
+	s.calls.Wait()
+	s.m.shutdown(ctx, s.gate, s.patience(ctx))
+	s.serving.Wait()
+	s.rest.close()
+	if next := s.m.successor.Load(); next != nil {
+		next.Close()
+	}
+	if s.offer != nil {
+		_ = s.offer.l.Close()
+	}
 	return err
 }
+
+// until returns when it is time to end: nil if ctx has ended, or a successor has taken over and all that was left here
+// is done.
+func (s *server) until(ctx context.Context, handed <-chan struct{}) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-s.failed:
+			if !errors.Is(err, net.ErrClosed) { // of a listener that was replaced
+				return fmt.Errorf("serve: %w", err)
+			}
+		case <-handed:
+			s.retire(ctx)
+			return nil
+		}
+	}
+}
+
+// patience is how long requests may still take at the end.
+func (s *server) patience(ctx context.Context) time.Duration {
+	if s.leaving.Load() && ctx.Err() == nil {
+		return 0 // they had it
+	}
+	return s.o.QuitTimeout
+}
+
+// answer serves clients.
+func (s *server) answer(w http.ResponseWriter, r *http.Request) {
+	if s.leaving.Load() && r.Header.Get("Upgrade") == "" {
+		w.Header().Set("Connection", "close") // the next request is the successor's
+	}
+	s.m.gate.ServeHTTP(w, r)
+}
+
+func (s *server) count(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.conns.Add(1)
+	case http.StateHijacked, http.StateClosed:
+		s.conns.Add(-1)
+	}
+}
+
+// command serves the control socket.
+func (s *server) command(w http.ResponseWriter, r *http.Request) {
+	s.calls.Add(1)
+	s.asking.Add(1)
+	defer s.calls.Done()
+	defer s.asking.Add(-1)
+	s.commands.ServeHTTP(w, r)
+}
+
+// quiet is for what clients do wrong: it is not worth a line each.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
 
 // shutdown lets requests end by themselves first, then ends them as a drain would, and then by force. Upgraded
 // connections never end by themselves: they go as soon as all else has.
@@ -126,13 +288,4 @@ func (m *manager) shutdown(ctx context.Context, gate *http.Server, patience time
 		time.Sleep(10 * time.Millisecond)
 	}
 	_ = gate.Close()
-}
-
-// counted lets wg know of each call that is being answered.
-func counted(wg *sync.WaitGroup, h http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		wg.Add(1)
-		defer wg.Done()
-		h.ServeHTTP(w, r)
-	})
 }

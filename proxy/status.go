@@ -8,8 +8,10 @@ import (
 // Status is all that a proxy knows of itself.
 type Status struct {
 	Version  string            `json:"version"`
+	Instance string            `json:"instance,omitempty"` // of the process; "": one that cannot hand over
 	Services []ServiceStatus   `json:"services"`
-	Bad      map[string]string `json:"bad,omitempty"` // services that do not serve, for their state cannot be read
+	Bad      map[string]string `json:"bad,omitempty"`   // services that do not serve, for their state cannot be read
+	Rests    []Status          `json:"rests,omitempty"` // proxies that have handed over to this one, and still have requests
 }
 
 // ServiceStatus is one service.
@@ -32,7 +34,7 @@ type TargetStatus struct {
 func (m *manager) status() Status {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	st := Status{Version: m.version, Services: []ServiceStatus{}}
+	st := Status{Version: m.version, Instance: m.instance, Services: []ServiceStatus{}}
 	for name, err := range m.bad {
 		if st.Bad == nil {
 			st.Bad = map[string]string{}

@@ -6,16 +6,19 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
+	"syscall"
 
 	"ship/proxy"
 )
 
 // Where the proxy keeps things inside its container.
 const (
-	proxySocket = "/run/control.sock"
 	proxyState  = "/state"
+	proxySocket = proxyState + "/control.sock" // the volume's: a proxy and its successor are in two containers
+	spareSocket = "/run/control.sock"          // when the volume is full
 )
 
 // runInside are the two commands that only run inside the proxy's container: "run" is its process, "control" joins
@@ -23,7 +26,12 @@ const (
 func runInside(ctx context.Context, what string, args []string) int {
 	var err error
 	if what == "control" {
-		err = proxy.Control(ctx, proxySocket, os.Stdin, os.Stdout)
+		for _, path := range []string{proxySocket, spareSocket} {
+			err = proxy.Control(ctx, path, os.Stdin, os.Stdout)
+			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
+				break
+			}
+		}
 	} else {
 		err = runProxy(ctx, args)
 	}
@@ -35,16 +43,17 @@ func runInside(ctx context.Context, what string, args []string) int {
 }
 
 func runProxy(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("proxy run", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	port := fs.Int("http-port", 80, "")
-	socket := fs.String("socket", proxySocket, "")
-	state := fs.String("state", proxyState, "")
-	if err := fs.Parse(args); err != nil {
+	flags := flag.NewFlagSet("proxy run", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	port := flags.Int("http-port", 80, "")
+	socket := flags.String("socket", proxySocket, "")
+	state := flags.String("state", proxyState, "")
+	instance := flags.String("instance", "", "")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
 	return proxy.Run(ctx, proxy.Options{
-		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, StateDir: *state, AccessLog: os.Stdout,
+		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance, AccessLog: os.Stdout,
 		Log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), Version: version(),
 	})
 }
