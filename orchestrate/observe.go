@@ -33,9 +33,13 @@ type ObservedProxy struct {
 	Version string       `json:"version"`
 	Port    int          `json:"port"` // that it listens on; 0 = not known
 	ID      string       `json:"id"`
+	Image   string       `json:"image"`          // a reference
 	Status  proxy.Status `json:"status"`         // if running
 	Mute    string       `json:"mute,omitempty"` // running, but its control does not answer: why
 	Err     error        `json:"-"`              // the same
+
+	Unfinished bool `json:"unfinished,omitempty"` // an upgrade was begun, and its run died
+	Retired    int  `json:"retired,omitempty"`    // containers of proxies that were replaced; those that run have requests still
 }
 
 // facts is the script for what the engine cannot tell. /proc/net/tcp needs no tool and no rights; state 0A is LISTEN.
@@ -117,14 +121,17 @@ func (o *Observed) parseFacts(out string) error {
 }
 
 func (o *Observed) readProxy(ctx context.Context, h Host) error {
-	c, err := h.Engine.InspectContainer(ctx, ProxyName)
-	if errors.Is(err, docker.ErrNotFound) {
+	g, err := findGates(ctx, h)
+	if err != nil {
+		return err
+	}
+	o.Proxy = ObservedProxy{Unfinished: g.unfinished(), Retired: len(g.retired)}
+	c := g.current
+	if c == nil {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("inspect the proxy: %w", err)
-	}
-	o.Proxy = ObservedProxy{Exists: true, Running: c.Running && !c.Restarting, Version: c.Labels[LabelProxy], ID: c.ID}
+	o.Proxy.Exists, o.Proxy.Running = true, g.runs()
+	o.Proxy.Version, o.Proxy.ID, o.Proxy.Image = c.Labels[LabelProxy], c.ID, c.Image
 	if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
 		o.Proxy.Port = port
 	}

@@ -49,6 +49,8 @@ const (
 	ProxyReady ProxyAct = ""
 	ProxyBoot  ProxyAct = "boot"  // there is none
 	ProxyStart ProxyAct = "start" // it is there, and stopped
+
+	ProxySettle ProxyAct = "settle" // an upgrade was begun, and its run died
 )
 
 // HostPlan is all that a plan does on one host. Ship and Proxy come before the fleet's switch, Stop and Prune after.
@@ -114,11 +116,8 @@ func planHost(want Desired, o Observed) HostPlan {
 		} else if up.Existing.Spec.Restart == "no" {
 			hp.Adopt = append(hp.Adopt, *up.Existing)
 		}
-		if u.Settings.Service != nil && !o.Proxy.Running {
-			hp.Proxy = ProxyStart
-			if !o.Proxy.Exists {
-				hp.Proxy = ProxyBoot
-			}
+		if u.Settings.Service != nil {
+			hp.Proxy = planProxy(o.Proxy)
 		}
 		current[u.Role] = u.Release.ID
 		hp.Units = append(hp.Units, up)
@@ -139,6 +138,18 @@ func planHost(want Desired, o Observed) HostPlan {
 	}
 	hp.Prune, hp.Images = planPrune(want.Retain, stopped, current, want.App.ImageRef(want.Release))
 	return hp
+}
+
+func planProxy(p ObservedProxy) ProxyAct {
+	switch {
+	case p.Unfinished:
+		return ProxySettle
+	case !p.Exists:
+		return ProxyBoot
+	case !p.Running:
+		return ProxyStart
+	}
+	return ProxyReady
 }
 
 // planStop says why a running container goes. If its role is no longer behind the proxy, its route goes too.

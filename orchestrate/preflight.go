@@ -17,7 +17,7 @@ func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy listens on port %d, proxy.run.http_port says %d", o.Proxy.Port, want.HTTPPort),
 			"all apps of a host share its proxy: use its port, or `ship proxy upgrade` to move it"})
 	}
-	if hp.Proxy != ProxyReady && slices.Contains(o.Listening, want.HTTPPort) {
+	if (hp.Proxy == ProxyBoot || hp.Proxy == ProxyStart) && slices.Contains(o.Listening, want.HTTPPort) {
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("port %d is taken: the proxy cannot listen on it", want.HTTPPort),
 			fmt.Sprintf("see who listens with `ss -ltnp 'sport = :%d'`, or set proxy.run.http_port", want.HTTPPort)})
 	}

@@ -2,11 +2,11 @@ package orchestrate
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"ship/internal/docker"
 	"ship/internal/event"
@@ -25,14 +25,18 @@ type ProxyImage struct {
 // Ref is the tag under which hosts keep it.
 func (p ProxyImage) Ref() string { return "ship/proxy:" + p.ID }
 
+// restartAlways is the policy of a proxy that serves.
+const restartAlways = "unless-stopped"
+
 // spec of the proxy's container. It shares the host's network, so that clients' addresses reach the apps and no
 // packet is translated twice, and is given nothing else of the host: no capability but to bind low ports, no file.
-func (p ProxyImage) spec() docker.ContainerSpec {
-	stop := 30
+// Each call names another instance: by that a proxy is told from its successor.
+func (p ProxyImage) spec(name string) docker.ContainerSpec {
+	stop, port, instance := 30, strconv.Itoa(p.HTTPPort), newInstance()
 	return docker.ContainerSpec{
-		Name: ProxyName, Image: p.Ref(), Network: "host", Restart: "unless-stopped",
-		Cmd:          []string{"--http-port", strconv.Itoa(p.HTTPPort)},
-		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: strconv.Itoa(p.HTTPPort)},
+		Name: name, Image: p.Ref(), Network: "host", Restart: restartAlways,
+		Cmd:          []string{"--http-port", port, "--instance", instance},
+		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelInstance: instance},
 		Mounts:       []docker.Mount{{Type: "volume", Source: ProxyName, Target: "/state"}},
 		CapDrop:      []string{"ALL"},
 		CapAdd:       []string{"NET_BIND_SERVICE"},
@@ -44,23 +48,35 @@ func (p ProxyImage) spec() docker.ContainerSpec {
 	}
 }
 
+func newInstance() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
 // readyProxy makes the proxy run, if the plan says that it does not.
 func (r *run) readyProxy(ctx context.Context, h Host, act ProxyAct) error {
-	switch act {
-	case ProxyReady:
+	if act == ProxyReady {
 		return nil
-	case ProxyStart:
-		r.say(event.Phase, h.Name, "proxy", "starting the proxy")
-		if err := h.Engine.StartContainer(ctx, ProxyName); err != nil {
-			return err
-		}
-	case ProxyBoot:
-		r.say(event.Phase, h.Name, "proxy", "booting the proxy")
-		if err := bootProxy(ctx, h, r.Proxy); err != nil {
-			return err
-		}
 	}
-	return proxyAnswers(ctx, h)
+	g, err := settleProxy(ctx, h)
+	switch {
+	case err != nil:
+		return err
+	case g.runs():
+	case g.current != nil:
+		r.say(event.Phase, h.Name, "proxy", "starting the proxy")
+		err = h.Engine.StartContainer(ctx, g.current.ID)
+	case act == ProxyBoot:
+		r.say(event.Phase, h.Name, "proxy", "booting the proxy")
+		err = bootProxy(ctx, h, r.Proxy)
+	default:
+		err = errors.New("the proxy was removed meanwhile; run the command again")
+	}
+	if err != nil {
+		return err
+	}
+	return answers(ctx, h, ProxyName, "")
 }
 
 func bootProxy(ctx context.Context, h Host, p ProxyImage) error {
@@ -68,7 +84,7 @@ func bootProxy(ctx context.Context, h Host, p ProxyImage) error {
 	if err := h.Engine.EnsureVolume(ctx, ProxyName, labels); err != nil {
 		return fmt.Errorf("create volume: %w", err)
 	}
-	_, err := h.Engine.CreateContainer(ctx, p.spec())
+	_, err := h.Engine.CreateContainer(ctx, p.spec(ProxyName))
 	if err != nil && !errors.Is(err, docker.ErrConflict) { // a conflict: another service's run was faster
 		return fmt.Errorf("create container: %w", err)
 	}
@@ -78,29 +94,8 @@ func bootProxy(ctx context.Context, h Host, p ProxyImage) error {
 	return nil
 }
 
-// proxyAnswers waits until the proxy's control answers.
-func proxyAnswers(ctx context.Context, h Host) error {
-	var last error
-	for range 40 {
-		if _, last = h.Proxy.Status(ctx); last == nil {
-			return nil
-		}
-		c, err := h.Engine.InspectContainer(ctx, ProxyName)
-		if err == nil && c.State != "created" && (!c.Running || c.Restarting || c.RestartCount > 0) {
-			logs := strings.Join(lastLines(ctx, h, ProxyName, 5), "; ")
-			return fmt.Errorf("the proxy does not stay up: %w: %s", exited(c), logs)
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(150 * time.Millisecond):
-		}
-	}
-	return fmt.Errorf("the proxy does not answer: %w", last)
-}
-
-// BootProxy ships the proxy to the hosts and makes it run there; with replace, also where another version runs:
-// that one is stopped first, and its port refuses connections for the second that this takes.
+// BootProxy ships the proxy to the hosts and makes it run there; with replace, also where another version or another
+// build runs. It also finishes what a killed run has begun, and removes proxies that were replaced and have ended.
 func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Options, replace bool) error {
 	r := &run{Inputs: Inputs{Hosts: hosts, Proxy: p, Emit: o.Emit}}
 	var targets []transfer.Host
@@ -109,6 +104,11 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Optio
 	err := eachHost(hosts, func(i int, h Host) error {
 		var o Observed
 		err := o.readProxy(ctx, h)
+		if err == nil && (o.Proxy.Unfinished || o.Proxy.Retired > 0) {
+			if _, err = settleProxy(ctx, h); err == nil {
+				err = o.readProxy(ctx, h)
+			}
+		}
 		found[i] = o.Proxy
 		return onHost(h.Name, "observe", err)
 	})
@@ -116,7 +116,7 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Optio
 		return err
 	}
 	for i, o := range found {
-		if !o.Running || replace && (o.Version != p.Version || o.Port != p.HTTPPort || o.Err != nil) {
+		if !o.Running || replace && (o.Version != p.Version || o.Image != p.Ref() || o.Port != p.HTTPPort || o.Err != nil) {
 			targets, at = append(targets, TransferHost(hosts[i])), append(at, hosts[i])
 		}
 	}
@@ -129,49 +129,8 @@ func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Optio
 	}
 	return eachHost(at, func(_ int, h Host) error {
 		r.say(event.Phase, h.Name, "proxy", "booting the proxy")
-		return onHost(h.Name, "boot proxy", replaceProxy(ctx, h, p))
+		return onHost(h.Name, "boot proxy", r.replaceProxy(ctx, h))
 	})
-}
-
-// replaceProxy stops the old proxy and boots the new one. If that does not come up, the old one takes its place again.
-func replaceProxy(ctx context.Context, h Host, p ProxyImage) error {
-	// Once the old one stops, cancelling would leave the host without a proxy: go on to the end.
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 3*undoTimeout)
-	defer stop()
-	const old = ProxyName + "-old"
-	if err := removeIfThere(ctx, h, old); err != nil {
-		return err
-	}
-	err := h.Engine.RenameContainer(ctx, ProxyName, old)
-	there := err == nil
-	if err != nil && !errors.Is(err, docker.ErrNotFound) {
-		return fmt.Errorf("rename the old proxy: %w", err)
-	}
-	if there {
-		if err := h.Engine.StopContainer(ctx, old, undoTimeout); err != nil {
-			return fmt.Errorf("stop the old proxy: %w", err)
-		}
-	}
-	if err = bootProxy(ctx, h, p); err == nil {
-		err = proxyAnswers(ctx, h)
-	}
-	switch {
-	case err == nil && there:
-		return removeIfThere(ctx, h, old)
-	case err == nil || !there:
-		return err
-	}
-	back := removeIfThere(ctx, h, ProxyName)
-	if back == nil {
-		back = h.Engine.RenameContainer(ctx, old, ProxyName)
-	}
-	if back == nil {
-		back = h.Engine.StartContainer(ctx, ProxyName)
-	}
-	if back != nil {
-		return fmt.Errorf("%w; and the old proxy could not be started again: %w", err, back)
-	}
-	return fmt.Errorf("%w; the old proxy serves again", err)
 }
 
 func removeIfThere(ctx context.Context, h Host, name string) error {
@@ -183,12 +142,27 @@ func removeIfThere(ctx context.Context, h Host, name string) error {
 
 // RemoveProxy stops and removes the proxy of a host. Its state stays in its volume.
 func RemoveProxy(ctx context.Context, h Host) error {
-	err := h.Engine.StopContainer(ctx, ProxyName, undoTimeout)
-	if err == nil {
-		err = h.Engine.RemoveContainer(ctx, ProxyName, true)
+	g, err := findGates(ctx, h)
+	if err != nil {
+		return err
 	}
-	if err != nil && !errors.Is(err, docker.ErrNotFound) {
-		return fmt.Errorf("stop the proxy: %w", err)
+	var all []string
+	for _, c := range []*docker.Container{g.next, g.current} { // in this order: it would take over
+		if c != nil {
+			all = append(all, c.ID)
+		}
+	}
+	for _, c := range g.retired {
+		all = append(all, c.ID)
+	}
+	for _, id := range all {
+		err := h.Engine.StopContainer(ctx, id, undoTimeout)
+		if err == nil {
+			err = h.Engine.RemoveContainer(ctx, id, true)
+		}
+		if err != nil && !errors.Is(err, docker.ErrNotFound) {
+			return fmt.Errorf("stop the proxy: %w", err)
+		}
 	}
 	return nil
 }

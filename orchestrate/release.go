@@ -24,11 +24,12 @@ const (
 	LabelRelease     = "ship.release"
 	LabelVersion     = "ship.version"
 	LabelGeneration  = "ship.generation"
-	LabelAddress     = "ship.address" // fixed address on the network
-	LabelSpec        = "ship.spec"    // hash of all that the unit asks for
-	LabelUnit        = "ship.unit"    // JSON of Settings: what a rollback needs beside the container's own spec
-	LabelProxy       = "ship.proxy"   // on the proxy's container: its version
-	LabelPort        = "ship.port"    // on the proxy's container: the port it listens on
+	LabelAddress     = "ship.address"  // fixed address on the network
+	LabelSpec        = "ship.spec"     // hash of all that the unit asks for
+	LabelUnit        = "ship.unit"     // JSON of Settings: what a rollback needs beside the container's own spec
+	LabelProxy       = "ship.proxy"    // on the proxy's container: its version
+	LabelPort        = "ship.port"     // on the proxy's container: the port it listens on
+	LabelInstance    = "ship.instance" // on the proxy's container: what its process calls itself
 )
 
 // NetworkName is the bridge network that app containers share on each host.

@@ -20,7 +20,11 @@ func (p Plan) Steps() []Step {
 		if hp.Ship != "" {
 			steps = append(steps, Step{hp.Host, "ship", "image " + p.Desired.Release.String(), hp.Ship})
 		}
-		if hp.Proxy != ProxyReady {
+		switch hp.Proxy {
+		case ProxyReady:
+		case ProxySettle:
+			steps = append(steps, Step{hp.Host, "settle proxy", ProxyName, "the run that upgraded it did not finish"})
+		default:
 			steps = append(steps, Step{hp.Host, string(hp.Proxy) + " proxy", ProxyName, "it does not run"})
 		}
 	}

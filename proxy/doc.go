@@ -10,6 +10,10 @@
 // a switch is one pointer's change: no request sees half of it, and none waits for it. A target that is left turns away
 // whoever comes with an older snapshot, and they route again; so a target that was seen empty stays empty.
 //
+// A proxy hands over to its successor: a process that starts with the same state folder. One of them at a time may write
+// the state. A proxy that has handed over is a rest until its last request has ended; its successors tell it of each
+// switch, and count its requests at each drain.
+//
 // State is one file per service, replaced atomically and synced before a commit is acknowledged. A service whose file
 // cannot be read does not serve, and says so; all others do.
 package proxy

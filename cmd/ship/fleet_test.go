@@ -1,8 +1,15 @@
 package main_test
 
 import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"ship/internal/shiptest/load"
 )
 
 // TestUsersOfAHostMeet: root and a member of the docker group share the lock and the generations, and neither is kept
@@ -46,6 +53,67 @@ func TestRolesComeAndGo(t *testing.T) {
 		t.Errorf("the dropped role has a route still:\n%s", out)
 	}
 	mustShip(t, 82, "deploy", image(t, "roles:v2"), "-c", appOf(t, "roles", nil, "servers: { web: [h1], jobs: { hosts: [root@h1], proxy: false, cmd: worker } }"))
+}
+
+// otherBuild is the program with another version: its proxy takes the place of this one's, and the other way round.
+func otherBuild(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "ship")
+	build := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-ldflags=-s -w -X main.buildVersion=v1-test", "-o", bin, "ship/cmd/ship")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return bin
+}
+
+// proxies lists the containers of proxies on a host that run, or with all also those that do not.
+func proxies(t *testing.T, host string, all ...string) []string {
+	t.Helper()
+	out, err := world.lab.Host(host).Exec(t.Context(), "docker ps "+strings.Join(all, " ")+" --filter label=ship.proxy --format '{{.Names}}'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Fields(out)
+}
+
+// TestProxyUpgradeUnderLoad replaces the proxies of three engines four times, with switches between.
+func TestProxyUpgradeUnderLoad(t *testing.T) {
+	hosts := []string{"h1", "h2", "h3"}
+	conf := appOf(t, "gate", hosts, "")
+	mustShip(t, 0, "deploy", image(t, "gate:v1"), "-c", conf)
+	builds := []string{otherBuild(t), world.bin}
+	var urls []string
+	for _, h := range hosts {
+		urls = append(urls, "http://"+world.lab.Host(h).Addr.String())
+	}
+	g, err := load.Start(t.Context(), load.Options{URLs: urls, Host: "gate.test", PostPath: "/post", SlowPath: "/slow?d=3s"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 4 {
+		cmd := command(t, "proxy", "upgrade", "-c", conf)
+		cmd.Path = builds[n%2]
+		o := finish(t, cmd)
+		if o.code != 0 {
+			t.Fatal(o)
+		}
+		t.Log(o)
+		if n%2 == 1 {
+			mustShip(t, 0, "deploy", image(t, fmt.Sprint("gate:v", n+1)), "-c", conf)
+		}
+	}
+	r := g.Stop()
+	t.Log(r)
+	if r.Failed > 0 || r.Total < 1000 {
+		t.Errorf("load during four upgrades of three proxies: %s", r)
+	}
+	mustShip(t, 0, "proxy", "boot", "-c", conf)
+	for _, h := range hosts {
+		if got := proxies(t, h); !slices.Contains(got, "ship-proxy") || len(got) > 3 {
+			t.Errorf("%s: %v", h, got)
+		}
+	}
 }
 
 func TestProxyUpgradeAndPrune(t *testing.T) {

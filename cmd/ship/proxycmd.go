@@ -12,7 +12,7 @@ import (
 // ProxyCmd looks after the proxy on the hosts.
 type ProxyCmd struct {
 	Boot    ProxyBootCmd    `cmd:"" help:"Ship the proxy and start it where it does not run."`
-	Upgrade ProxyUpgradeCmd `cmd:"" help:"Replace proxies of another version. Their port refuses connections for about a second."`
+	Upgrade ProxyUpgradeCmd `cmd:"" help:"Replace proxies of another version. No request is lost."`
 	Status  ProxyStatusCmd  `cmd:"" help:"Show the proxies' services, targets and their health."`
 	Logs    ProxyLogsCmd    `cmd:"" help:"Show the proxies' access and error logs."`
 	Remove  ProxyRemoveCmd  `cmd:"" help:"Stop and remove the proxies. Needs --yes."`
