@@ -39,7 +39,7 @@ func (o *offering) wait(ctx context.Context) bool {
 
 // serve hands over to one successor. On an error it has not taken over, and this proxy serves as before.
 func (o *offering) serve(ctx context.Context, c handoverLink) error {
-	defer c.Close()
+	defer func() { _ = c.Close() }() // the last word has been said
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	var who hello

@@ -18,8 +18,8 @@ type process struct {
 	ended chan struct{}
 }
 
-// startProcess runs a proxy whose state and socket are in dir.
-func startProcess(t testing.TB, dir string) *process {
+// startProcess runs a proxy whose state and socket are in dir. env says more: see TestMain.
+func startProcess(t testing.TB, dir string, env ...string) *process {
 	t.Helper()
 	p := &process{gateway: &gateway{t: t, socket: filepath.Join(dir, "s"), dir: filepath.Join(dir, "state")}}
 	self, err := os.Executable()
@@ -28,6 +28,9 @@ func startProcess(t testing.TB, dir string) *process {
 	}
 	p.cmd = exec.Command(self)
 	p.cmd.Env = append(os.Environ(), asProcess+"="+dir)
+	for _, e := range env {
+		p.cmd.Env = append(p.cmd.Env, asProcess+"_"+e)
+	}
 	p.cmd.Stderr = os.Stderr
 	out, err := p.cmd.StdoutPipe()
 	if err == nil {

@@ -3,6 +3,7 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
@@ -33,7 +34,9 @@ func TestMain(m *testing.M) {
 	if dir := os.Getenv(asProcess); dir != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		err := Run(ctx, Options{HTTPAddr: "127.0.0.1:0", Socket: filepath.Join(dir, "s"), StateDir: filepath.Join(dir, "state"), Log: slog.New(slog.NewJSONHandler(os.Stdout, nil))})
+		rest, _ := time.ParseDuration(os.Getenv(asProcess + "_REST"))
+		socket := cmp.Or(os.Getenv(asProcess+"_SOCKET"), filepath.Join(dir, "s"))
+		err := Run(ctx, Options{HTTPAddr: "127.0.0.1:0", Socket: socket, StateDir: filepath.Join(dir, "state"), RestTimeout: rest, Log: slog.New(slog.NewJSONHandler(os.Stdout, nil))})
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
