@@ -26,6 +26,7 @@ type Inputs struct {
 	Source     layers.Source    // the release's image; nil if the hosts hold it (rollback)
 	Transfer   transfer.Options // how images go to hosts; their names are filled in
 	Proxy      ProxyImage
+	Lock       LockOptions // for the lease of a host's proxy, which all apps share
 	Emit       event.Func
 }
 

@@ -51,6 +51,9 @@ func (r *run) finishHost(ctx context.Context, h Host, hp HostPlan) {
 			warn("prune image "+ref, err)
 		}
 	}
+	if hp.Swept {
+		warn("remove old proxies", sweepProxies(ctx, h))
+	}
 	if ctx.Err() == nil {
 		r.say(event.Phase, h.Name, "done", "runs "+r.plan.Desired.Release.String())
 	}

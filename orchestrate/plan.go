@@ -64,6 +64,7 @@ type HostPlan struct {
 	Stop   []Stop
 	Prune  []Deployed // stopped containers beyond Retain
 	Images []string   // references that no container needs after that
+	Swept  bool       // proxies that were replaced are removed, if they have ended
 }
 
 // Plan is what a run will do, decided before anything is done. It is made of values only, and compared as text.
@@ -103,7 +104,7 @@ func NewPlan(want Desired, found []Observed) (p Plan, refusals []error) {
 }
 
 func planHost(want Desired, o Observed) HostPlan {
-	hp := HostPlan{Host: o.Host}
+	hp := HostPlan{Host: o.Host, Swept: o.Proxy.Retired > 0}
 	used := map[string]bool{}      // containers that the plan goes on with
 	current := map[string]string{} // role -> release it will serve
 	for _, u := range want.Units[o.Host] {

@@ -118,6 +118,13 @@ b: stop shop-web-v1 (replaced)
 		"a role that is no longer wanted": {
 			wish(v1, "a"), []Observed{onHostWith("a", deployed("web", v1, 1, serving), deployed("jobs", v1, 1, serving))},
 			"a: stop shop-jobs-v1 (role jobs is no longer wanted here)\n"},
+		"a run died in an upgrade of the proxy, which serves under another name": {
+			wish(v1, "a"), []Observed{{Host: "a", Info: docker.Info{ServerVersion: "28.5.2"}, Listening: []int{80}, Proxy: ObservedProxy{Exists: true, Unfinished: true}}},
+			`a: ship image v1 (111111111111) (new containers need v1 (111111111111))
+a: settle proxy ship-proxy (the run that upgraded it did not finish)
+a: start web v1 (111111111111) (nothing serves the role yet)
+a: switch web v1 (111111111111) (every host is ready)
+`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, refusals := NewPlan(tc.want, tc.found)

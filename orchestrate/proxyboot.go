@@ -59,6 +59,10 @@ func (r *run) readyProxy(ctx context.Context, h Host, act ProxyAct) error {
 	if act == ProxyReady {
 		return nil
 	}
+	return r.alone(ctx, h, func(ctx context.Context) error { return r.runProxy(ctx, h, act) })
+}
+
+func (r *run) runProxy(ctx context.Context, h Host, act ProxyAct) error {
 	g, err := settleProxy(ctx, h)
 	switch {
 	case err != nil:
@@ -96,41 +100,54 @@ func bootProxy(ctx context.Context, h Host, p ProxyImage) error {
 
 // BootProxy ships the proxy to the hosts and makes it run there; with replace, also where another version or another
 // build runs. It also finishes what a killed run has begun, and removes proxies that were replaced and have ended.
-func BootProxy(ctx context.Context, hosts []Host, p ProxyImage, o transfer.Options, replace bool) error {
-	r := &run{Inputs: Inputs{Hosts: hosts, Proxy: p, Emit: o.Emit}}
+func BootProxy(ctx context.Context, in Inputs, replace bool) error {
+	r := &run{Inputs: in}
 	var targets []transfer.Host
 	var at []Host
-	found := make([]ObservedProxy, len(hosts))
-	err := eachHost(hosts, func(i int, h Host) error {
-		var o Observed
-		err := o.readProxy(ctx, h)
-		if err == nil && (o.Proxy.Unfinished || o.Proxy.Retired > 0) {
-			if _, err = settleProxy(ctx, h); err == nil {
-				err = o.readProxy(ctx, h)
-			}
-		}
-		found[i] = o.Proxy
+	found := make([]ObservedProxy, len(in.Hosts))
+	err := eachHost(in.Hosts, func(i int, h Host) error {
+		var err error
+		found[i], err = r.findProxy(ctx, h)
 		return onHost(h.Name, "observe", err)
 	})
 	if err != nil {
 		return err
 	}
+	p := in.Proxy
 	for i, o := range found {
 		if !o.Running || replace && (o.Version != p.Version || o.Image != p.Ref() || o.Port != p.HTTPPort || o.Err != nil) {
-			targets, at = append(targets, TransferHost(hosts[i])), append(at, hosts[i])
+			targets, at = append(targets, TransferHost(in.Hosts[i])), append(at, in.Hosts[i])
 		}
 	}
 	if len(targets) == 0 {
 		return nil
 	}
+	o := in.Transfer
 	o.Tag = p.Ref()
 	if _, err := transfer.Push(ctx, targets, p.Source, o); err != nil {
 		return wrap("ship the proxy", err)
 	}
 	return eachHost(at, func(_ int, h Host) error {
 		r.say(event.Phase, h.Name, "proxy", "booting the proxy")
-		return onHost(h.Name, "boot proxy", r.replaceProxy(ctx, h))
+		return onHost(h.Name, "boot proxy", r.alone(ctx, h, func(ctx context.Context) error { return r.replaceProxy(ctx, h) }))
 	})
+}
+
+// findProxy observes a host's proxy, once it is settled.
+func (r *run) findProxy(ctx context.Context, h Host) (ObservedProxy, error) {
+	var o Observed
+	err := o.readProxy(ctx, h)
+	if err != nil || !o.Proxy.Unfinished && o.Proxy.Retired == 0 {
+		return o.Proxy, err
+	}
+	err = r.alone(ctx, h, func(ctx context.Context) error {
+		_, err := settleProxy(ctx, h)
+		return err
+	})
+	if err == nil {
+		err = o.readProxy(ctx, h)
+	}
+	return o.Proxy, err
 }
 
 func removeIfThere(ctx context.Context, h Host, name string) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ship/internal/docker"
+	"ship/internal/event"
 )
 
 // nextName is the container of a proxy that has not taken over yet. Once it has, it is renamed to ProxyName, and the one
@@ -55,18 +56,28 @@ func (g gates) unfinished() bool {
 
 func (g gates) runs() bool { return g.current != nil && g.current.Running && !g.current.Restarting }
 
-// otherRun is how long an upgrade that seems to be under way is given: another run may be at it just now.
-const otherRun = 30 * time.Second
+// proxyLease names the lease of a host's proxy: no service has a dot in its name.
+const proxyLease = ".proxy"
 
-// settleProxy finishes an upgrade that a killed run has begun, or takes it back, and removes what earlier upgrades left. It
-// returns what is there then.
+// alone runs do while no other run is at the host's proxy.
+func (r *run) alone(ctx context.Context, h Host, do func(context.Context) error) error {
+	o := r.Lock
+	o.Wait = max(o.Wait, time.Minute)
+	held, lock, err := Acquire(ctx, App{Service: proxyLease}, []Host{h}, o)
+	if err != nil {
+		return err
+	}
+	err = do(held)
+	if e := lock.Release(ctx); e != nil {
+		r.say(event.Warning, h.Name, "unlock", fmt.Sprintf("%v; the proxy's lock ends by itself within a minute", e))
+	}
+	return err
+}
+
+// settleProxy finishes an upgrade that a killed run has begun, or takes it back, and removes what earlier upgrades left.
+// It returns what is there then. It needs the lease.
 func settleProxy(ctx context.Context, h Host) (gates, error) {
 	g, err := findGates(ctx, h)
-	for end := time.Now().Add(otherRun); err == nil && g.next != nil && time.Now().Before(end); g, err = findGates(ctx, h) {
-		if !sleep(ctx, 500*time.Millisecond) {
-			return g, context.Cause(ctx)
-		}
-	}
 	if err != nil {
 		return g, err
 	}
@@ -120,6 +131,15 @@ func promote(ctx context.Context, h Host, g gates) error {
 }
 
 func retiredName(c docker.Container) string { return ProxyName + "-" + c.ID[:min(12, len(c.ID))] }
+
+// sweepProxies is sweep where nothing else is known of the proxies.
+func sweepProxies(ctx context.Context, h Host) error {
+	g, err := findGates(ctx, h)
+	if err != nil {
+		return err
+	}
+	return sweep(ctx, h, g)
+}
 
 // sweep removes the proxies that were replaced and have ended.
 func sweep(ctx context.Context, h Host, g gates) error {

@@ -12,7 +12,7 @@ import (
 const restDrain = 8 * time.Second
 
 // replaceProxy puts a new proxy in the place of the host's own, if there is one. If it does not come up, what was there
-// serves on.
+// serves on. It needs the lease.
 func (r *run) replaceProxy(ctx context.Context, h Host) error {
 	// Half done, this would leave the host with two proxies or none: go on to the end when the run is cancelled.
 	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), 4*undoTimeout)

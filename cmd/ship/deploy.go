@@ -67,7 +67,7 @@ func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, l
 	if err := lock.Above(ctx, p.Seen); err != nil {
 		return none, err
 	}
-	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation(), Source: s.source, Emit: s.ui.Emit}
+	in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Generation: lock.Generation(), Source: s.source, Lock: s.proxyLock(act), Emit: s.ui.Emit}
 	var closeSpool func()
 	var err error
 	if in.Transfer, closeSpool, err = s.transfer(s.target.conf.Transfer); err != nil {

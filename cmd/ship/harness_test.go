@@ -302,8 +302,12 @@ func oneContainer(t *testing.T, service string, hosts ...string) {
 // stopAt starts the program, waits until it tells of the phase (on the host, unless that is ""), and then does act.
 func stopAt(t *testing.T, phase, host string, act func(*os.Process), args ...string) outcome {
 	t.Helper()
-	at := func(e event.Event) bool { return e.Phase == phase && (host == "" || e.Host == host) }
-	return follow(t, command(t, args...), at, act)
+	return follow(t, command(t, args...), enters(phase, host), act)
+}
+
+// enters is the first word of a phase; "" is any host.
+func enters(phase, host string) func(event.Event) bool {
+	return func(e event.Event) bool { return e.Phase == phase && (host == "" || e.Host == host) }
 }
 
 // follow runs a command with --json and does act once, at the first event that at is true for.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"ship/internal/docker"
+	"ship/internal/event"
 	"ship/orchestrate"
 )
 
@@ -42,8 +43,16 @@ func (d *deps) bootProxies(ctx context.Context, replace bool) error {
 			return err
 		}
 		defer closeSpool()
-		return orchestrate.BootProxy(ctx, s.fleet.Hosts, image, o, replace)
+		in := orchestrate.Inputs{Hosts: s.fleet.Hosts, Proxy: image, Transfer: o, Lock: s.proxyLock("proxy upgrade"), Emit: s.ui.Emit}
+		return orchestrate.BootProxy(ctx, in, replace)
 	})
+}
+
+// proxyLock is how to wait for another run that is at a host's proxy.
+func (s *session) proxyLock(message string) orchestrate.LockOptions {
+	return orchestrate.LockOptions{Owner: s.owner(message), Dead: s.dead, Notify: func(err error) {
+		s.ui.Emit(event.Event{Type: event.Message, Phase: "lock", Text: "waiting: " + err.Error()})
+	}}
 }
 
 // ProxyStatusCmd shows what the proxies know.
