@@ -12,7 +12,8 @@
 //
 // A proxy hands over to its successor: a process that starts with the same state folder. One of them at a time may write
 // the state. A proxy that has handed over is a rest until its last request has ended; its successors tell it of each
-// switch, and count its requests at each drain.
+// switch, and count its requests at each drain. A worker is a proxy whose master, another process, holds its sockets
+// and starts it again when it dies.
 //
 // State is one file per service, replaced atomically and synced before a commit is acknowledged. A service whose file
 // cannot be read does not serve, and says so; all others do.

@@ -106,11 +106,10 @@ func askPredecessor(ctx context.Context, dir, instance string, deadline time.Tim
 }
 
 // take returns the socket that listens where it is wanted, nil if none does.
-func (p *predecessor) take(name, address string) net.Listener {
+func (p *predecessor) take(key handedListener) net.Listener {
 	if p == nil {
 		return nil
 	}
-	key := handedListener{name, address}
 	l := p.listeners[key]
 	delete(p.listeners, key)
 	return l
@@ -152,8 +151,6 @@ func (p *predecessor) close() {
 	if p == nil {
 		return
 	}
-	for _, l := range p.listeners {
-		_ = l.Close()
-	}
+	closeListeners(p.listeners)
 	_ = p.link.Close()
 }

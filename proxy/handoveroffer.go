@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -69,12 +68,8 @@ func (o *offering) conclude(c handoverLink, prepared []handedTarget) error {
 	if err := c.SetDeadline(time.Now().Add(readyPatience)); err != nil {
 		return err
 	}
-	address := []handedListener{{listenerHTTP, o.s.o.HTTPAddr}}
-	public, ok := o.s.public.(syscall.Conn)
-	if !ok {
-		return errors.New("this listener cannot be handed over")
-	}
-	if err := c.send(offer{Listeners: address, Prepared: prepared}, public); err != nil {
+	names, sockets := o.s.sockets()
+	if err := c.send(offer{Listeners: names, Prepared: prepared}, sockets...); err != nil {
 		return fmt.Errorf("offer: %w", err)
 	}
 	var v verdict
@@ -83,6 +78,9 @@ func (o *offering) conclude(c handoverLink, prepared []handedTarget) error {
 	}
 	if v.Say != sayReady {
 		return fmt.Errorf("it said %.20q instead of being ready", v.Say)
+	}
+	if err := o.s.keeper.leave(); err != nil { // or it would start another worker when this one ends
+		return err
 	}
 	rest, err := o.s.listenRest() // before the successor can look for it
 	if err != nil {
@@ -107,6 +105,9 @@ func (o *offering) resume(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
+	}
+	if err := o.s.keep(); err != nil {
+		o.s.o.Log.Error("nobody holds the sockets should this process die", "error", err)
 	}
 	if err := o.s.reopenControl(); err != nil {
 		o.s.o.Log.Error("the control socket could not be taken back", "error", err)

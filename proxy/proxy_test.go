@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -32,18 +33,35 @@ const asProcess = "PROXY_TEST_RUN"
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(asProcess); dir != "" {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-		defer stop()
-		rest, _ := time.ParseDuration(os.Getenv(asProcess + "_REST"))
-		socket := cmp.Or(os.Getenv(asProcess+"_SOCKET"), filepath.Join(dir, "s"))
-		err := Run(ctx, Options{HTTPAddr: "127.0.0.1:0", Socket: socket, StateDir: filepath.Join(dir, "state"), RestTimeout: rest, Log: slog.New(slog.NewJSONHandler(os.Stdout, nil))})
-		if err != nil {
+		if err := runProcess(dir); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		return
 	}
 	os.Exit(leak.Main(m))
+}
+
+// runProcess runs a proxy whose state and socket are in dir; other variables say how.
+func runProcess(dir string) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	log := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	var master *os.File
+	switch os.Getenv(asProcess + "_ROLE") {
+	case "master":
+		return Guard(ctx, func() *exec.Cmd {
+			cmd := exec.Command(os.Args[0])
+			cmd.Env = append(os.Environ(), asProcess+"_ROLE=worker")
+			cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+			return cmd
+		}, log)
+	case "worker":
+		master = os.NewFile(WorkerFile, "master")
+	}
+	rest, _ := time.ParseDuration(os.Getenv(asProcess + "_REST"))
+	socket := cmp.Or(os.Getenv(asProcess+"_SOCKET"), filepath.Join(dir, "s"))
+	return Run(ctx, Options{HTTPAddr: "127.0.0.1:0", Socket: socket, StateDir: filepath.Join(dir, "state"), Master: master, RestTimeout: rest, Log: log})
 }
 
 // gateway is a running proxy and a client of its control socket.

@@ -10,8 +10,10 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -22,6 +24,7 @@ type Options struct {
 	Spare     string    // another path for it, for when Socket's disk is full; "" = none
 	StateDir  string    // made with mode 0700; who starts with the folder of a proxy that runs takes over from it
 	Instance  string    // a name for this process; "" = any
+	Master    *os.File  // the file [WorkerFile] of a process that [Guard] has started; nil = it is on its own
 	AccessLog io.Writer // a line of JSON for each request; nil = none
 	Log       *slog.Logger
 	Version   string
@@ -63,8 +66,9 @@ type server struct {
 	commands http.Handler
 	calls    sync.WaitGroup // that are being answered
 	asking   atomic.Int64   // the same
-	offer    *offering      // nil: no successor can come
-	rest     *rest          // after a hand-over
+	keeper   *keeper
+	offer    *offering // nil: no successor can come
+	rest     *rest     // after a hand-over
 
 	serving sync.WaitGroup
 	failed  chan error
@@ -85,7 +89,9 @@ func Run(ctx context.Context, o Options) error {
 	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}
 	defer m.wg.Wait()
 	defer stop()
-	if err := s.begin(ctx); err != nil {
+	ctx, free, err := s.begin(ctx)
+	defer free()
+	if err != nil {
 		s.giveUp()
 		return err
 	}
@@ -105,18 +111,42 @@ func Run(ctx context.Context, o Options) error {
 	return err
 }
 
-// begin makes all ready to serve, and relieves the predecessor if there is one.
-func (s *server) begin(ctx context.Context) error {
+// begin makes all ready to serve, and relieves the predecessor if there is one. The context ends with the master too.
+func (s *server) begin(outer context.Context) (ctx context.Context, free func(), err error) {
+	keep, held, err := findKeeper(s.o.Master)
+	if err != nil {
+		return outer, func() {}, err
+	}
+	defer closeListeners(held)
+	s.keeper = keep
+	ctx, stop := keep.with(outer)
+	free = func() { stop(); keep.close() }
 	before, mute := findPredecessor(ctx, s.o.StateDir, s.o.Instance)
 	defer before.close()
 	if err := s.takeState(ctx, before); err != nil {
-		return errors.Join(err, mute)
+		return ctx, free, errors.Join(err, mute)
 	}
-	var err error
-	if s.public = before.take(listenerHTTP, s.o.HTTPAddr); s.public == nil {
+	if err := s.listen(held, before); err != nil {
+		return ctx, free, errors.Join(err, mute)
+	}
+	return ctx, free, before.relieve()
+}
+
+// listen has each socket from the predecessor, else from the master, else makes it.
+func (s *server) listen(held map[handedListener]net.Listener, before *predecessor) (err error) {
+	key := handedListener{listenerHTTP, s.o.HTTPAddr}
+	s.public = before.take(key)
+	if s.public == nil && held[key] != nil {
+		s.public = held[key]
+		delete(held, key)
+	}
+	if s.public == nil {
 		if s.public, err = net.Listen("tcp", s.o.HTTPAddr); err != nil {
-			return errors.Join(fmt.Errorf("listen for requests: %w", err), mute)
+			return fmt.Errorf("listen for requests: %w", err)
 		}
+	}
+	if err := s.keep(); err != nil {
+		return err
 	}
 	s.gate = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: s.o.HeaderTimeout, IdleTimeout: s.o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet(), ConnState: s.count}
 	s.control = &http.Server{Handler: http.HandlerFunc(s.command), ReadHeaderTimeout: s.o.HeaderTimeout, ErrorLog: quiet()}
@@ -124,12 +154,28 @@ func (s *server) begin(ctx context.Context) error {
 		return err
 	}
 	path := handoverSocket(s.o.StateDir)
-	if l, err := listenUnix(path); err != nil { // traffic matters more
+	l, err := listenUnix(path)
+	if err != nil { // traffic matters more
 		s.o.Log.Warn("no successor can take over from this proxy", "error", err)
-	} else {
-		s.offer = &offering{s, path, l}
+		return nil
 	}
-	return before.relieve()
+	s.offer = &offering{s, path, l}
+	return nil
+}
+
+// sockets are what is handed over, and what the master holds.
+func (s *server) sockets() ([]handedListener, []syscall.Conn) {
+	c, ok := s.public.(syscall.Conn) // as all of package net are
+	if !ok {
+		return nil, nil
+	}
+	return []handedListener{{listenerHTTP, s.o.HTTPAddr}}, []syscall.Conn{c}
+}
+
+// keep has the master hold the sockets.
+func (s *server) keep() error {
+	names, sockets := s.sockets()
+	return s.keeper.keep(names, sockets...)
 }
 
 // takeState takes the right to write the state, and reads it.

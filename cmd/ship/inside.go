@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/exec"
 	"syscall"
 
 	"ship/proxy"
@@ -21,18 +22,21 @@ const (
 	spareSocket = "/run/control.sock"          // when the volume is full
 )
 
-// runInside are the two commands that only run inside the proxy's container: "run" is its process, "control" joins
-// standard input and output to its control socket, for `docker exec`.
+// runInside are the commands that only run inside the proxy's container: "run" is its first process, "work" the one that
+// serves, "control" joins standard input and output to the control socket, for `docker exec`.
 func runInside(ctx context.Context, what string, args []string) int {
 	var err error
-	if what == "control" {
+	switch what {
+	case "control":
 		for _, path := range []string{proxySocket, spareSocket} {
 			err = proxy.Control(ctx, path, os.Stdin, os.Stdout)
 			if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ECONNREFUSED) {
 				break
 			}
 		}
-	} else {
+	case "work":
+		err = workProxy(ctx, args)
+	default:
 		err = runProxy(ctx, args)
 	}
 	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
@@ -42,7 +46,27 @@ func runInside(ctx context.Context, what string, args []string) int {
 	return 0
 }
 
+// isInside tells the words of such a command.
+func isInside(args []string) bool {
+	return len(args) >= 2 && args[0] == "proxy" && (args[1] == "run" || args[1] == "work" || args[1] == "control")
+}
+
+// runProxy holds the proxy's sockets while a process of its own serves.
 func runProxy(ctx context.Context, args []string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return proxy.Guard(ctx, func() *exec.Cmd {
+		cmd := exec.Command(self, append([]string{"proxy", "work"}, args...)...)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		return cmd
+	}, proxyLog())
+}
+
+func proxyLog() *slog.Logger { return slog.New(slog.NewJSONHandler(os.Stderr, nil)) }
+
+func workProxy(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("proxy run", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	port := flags.Int("http-port", 80, "")
@@ -53,7 +77,7 @@ func runProxy(ctx context.Context, args []string) error {
 		return err
 	}
 	return proxy.Run(ctx, proxy.Options{
-		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance, AccessLog: os.Stdout,
-		Log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), Version: version(),
+		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
+		Master: os.NewFile(proxy.WorkerFile, "master"), AccessLog: os.Stdout, Log: proxyLog(), Version: version(),
 	})
 }

@@ -81,7 +81,7 @@ func run(args []string) int {
 	}()
 
 	// What runs inside the proxy's container is no command for people, and must start without parsing anything else.
-	if len(args) >= 2 && args[0] == "proxy" && (args[1] == "run" || args[1] == "control") {
+	if isInside(args) {
 		return runInside(ctx, args[1], args[2:])
 	}
 	// On a host that images are sent to, the program goes by another name.

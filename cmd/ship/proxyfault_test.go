@@ -110,3 +110,36 @@ func TestProxyUpgradeKilled(t *testing.T) {
 		t.Errorf("left: %v", got)
 	}
 }
+
+// TestProxyKilled: kill -9 of the process that serves. What is in flight is lost; no connection is refused.
+func TestProxyKilled(t *testing.T) {
+	hosts := []string{"h1", "h2", "h3"}
+	conf := appOf(t, "tough", hosts, "")
+	mustShip(t, 0, "deploy", image(t, "tough:v1"), "-c", conf)
+	mustShip(t, 0, "proxy", "upgrade", "-c", conf) // to this build
+	const rounds = 3
+	for _, name := range hosts {
+		h := world.lab.Host(name)
+		g, err := load.Start(t.Context(), load.Options{URLs: []string{"http://" + h.Addr.String()}, Host: "tough.test", PostPath: "/post", Pause: time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range rounds {
+			if _, err := h.Exec(t.Context(), "kill -9 $(docker top ship-proxy -eo pid,args | awk '/proxy work/{print $1}')"); err != nil {
+				t.Fatal(err)
+			}
+			serves(t, "tough", "v1", name)
+			time.Sleep(300 * time.Millisecond)
+		}
+		r := g.Stop()
+		t.Log(name, r)
+		if r.Classes[load.Refused] > 0 || r.Classes[load.Status] > 0 || r.Failed > 3*rounds || r.Total < 100 {
+			t.Error(r)
+		}
+		out, err := h.Exec(t.Context(), "docker inspect -f '{{.RestartCount}}' ship-proxy; docker top ship-proxy -eo pid,rss,args")
+		if err != nil || !strings.HasPrefix(out, "0\n") {
+			t.Errorf("%s, %v", out, err)
+		}
+		t.Log(out)
+	}
+}
