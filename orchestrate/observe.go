@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"ship/internal/docker"
 	"ship/proxy"
@@ -121,26 +122,36 @@ func (o *Observed) parseFacts(out string) error {
 }
 
 func (o *Observed) readProxy(ctx context.Context, h Host) error {
-	g, err := findGates(ctx, h)
-	if err != nil {
-		return err
-	}
-	o.Proxy = ObservedProxy{Unfinished: g.unfinished(), Retired: len(g.retired)}
-	c := g.current
-	if c == nil {
-		return nil
-	}
-	o.Proxy.Exists, o.Proxy.Running = true, g.runs()
-	o.Proxy.Version, o.Proxy.ID, o.Proxy.Image = c.Labels[LabelProxy], c.ID, c.Image
-	if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
-		o.Proxy.Port = port
-	}
-	if o.Proxy.Running {
-		if o.Proxy.Status, o.Proxy.Err = h.Proxy.Status(ctx); o.Proxy.Err != nil {
-			o.Proxy.Mute = o.Proxy.Err.Error()
+	for try := 0; ; try++ {
+		g, err := findGates(ctx, h)
+		if err != nil {
+			return err
+		}
+		o.Proxy = observedProxy(g)
+		if !o.Proxy.Running {
+			return nil
+		}
+		if o.Proxy.Status, err = h.Proxy.Status(ctx); err == nil {
+			return nil
+		}
+		o.Proxy.Err, o.Proxy.Mute = err, err.Error()
+		// It may have ended since, or changed its name, for another run upgrades it.
+		if try == 2 || !sleep(ctx, 200*time.Millisecond) {
+			return nil
 		}
 	}
-	return nil
+}
+
+func observedProxy(g gates) ObservedProxy {
+	p := ObservedProxy{Unfinished: g.unfinished(), Retired: len(g.retired)}
+	if c := g.current; c != nil {
+		p.Exists, p.Running = true, g.runs()
+		p.Version, p.ID, p.Image = c.Labels[LabelProxy], c.ID, c.Image
+		if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
+			p.Port = port
+		}
+	}
+	return p
 }
 
 func (p ObservedProxy) service(name string) (proxy.ServiceStatus, bool) {

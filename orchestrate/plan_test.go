@@ -119,7 +119,7 @@ b: stop shop-web-v1 (replaced)
 			wish(v1, "a"), []Observed{onHostWith("a", deployed("web", v1, 1, serving), deployed("jobs", v1, 1, serving))},
 			"a: stop shop-jobs-v1 (role jobs is no longer wanted here)\n"},
 		"a run died in an upgrade of the proxy, which serves under another name": {
-			wish(v1, "a"), []Observed{{Host: "a", Info: docker.Info{ServerVersion: "28.5.2"}, Listening: []int{80}, Proxy: ObservedProxy{Exists: true, Unfinished: true}}},
+			wish(v1, "a"), []Observed{{Host: "a", Info: docker.Info{ServerVersion: "28.5.2"}, Listening: []int{80}, Proxy: ObservedProxy{Exists: true, Running: true, Err: errors.New("it has just ended"), Unfinished: true}}},
 			`a: ship image v1 (111111111111) (new containers need v1 (111111111111))
 a: settle proxy ship-proxy (the run that upgraded it did not finish)
 a: start web v1 (111111111111) (nothing serves the role yet)

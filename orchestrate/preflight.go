@@ -10,7 +10,7 @@ func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
 	if !atLeast(o.Info.ServerVersion, 20, 10) {
 		refusals = append(refusals, &RefusedError{"the engine is Docker " + o.Info.ServerVersion, "ship needs Docker 20.10 or newer"})
 	}
-	if o.Proxy.Err != nil {
+	if o.Proxy.Err != nil && !o.Proxy.Unfinished { // it may have just ended, and its successor serve under another name
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("the proxy runs but does not answer: %v", o.Proxy.Err), "see `ship proxy logs`; `ship proxy upgrade` replaces it"})
 	}
 	if o.Proxy.Exists && o.Proxy.Port != 0 && o.Proxy.Port != want.HTTPPort && hp.proxied() {
