@@ -52,38 +52,6 @@ func (r *rest) close() {
 	r.done.Wait()
 }
 
-// linger is how long a proxy stays at least after a hand-over: for callers that are about to find the successor.
-const linger = 2 * time.Second
-
-// retire takes no new connection and returns when the last request has ended, its time is over, or ctx ends. Idle
-// connections are left to their clients: who closes one may do so just when a request is on its way.
-func (s *server) retire(ctx context.Context) {
-	s.leaving.Store(true)
-	s.m.thaw(unixClient(s.o.Socket))
-	_ = s.public.Close()
-	_ = s.private.Close()
-	s.o.Log.Info("a successor has taken over", "connections", s.conns.Load(), "requests", s.m.gate.requests.Load())
-	early := time.After(linger)
-	late := time.After(s.o.RestTimeout)
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-late:
-			return
-		case <-early:
-			early = nil
-			s.control.SetKeepAlivesEnabled(false)
-		case <-tick.C:
-			if early == nil && s.conns.Load() == 0 && s.m.gate.requests.Load() == 0 && s.asking.Load() == 0 {
-				return
-			}
-		}
-	}
-}
-
 // reload makes a service what its file says, after a successor has changed it.
 func (m *manager) reload(name string) error {
 	if err := checkName(name); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 	"time"
 
@@ -53,14 +54,18 @@ const (
 	maxQuick = 12          // of workers in a row that did not even come up; then it is time for a new container
 )
 
-// master is what Guard keeps. One goroutine at a time touches it.
+// master is what Guard keeps. One goroutine at a time touches it, but for what the lock guards.
 type master struct {
-	log     *slog.Logger
-	names   []handedListener
-	files   []*os.File // the same order
-	held    bool       // there was a worker that served
-	up      bool       // the one that runs does
-	leaving bool       // a successor has taken over
+	log *slog.Logger
+
+	mu    sync.Mutex
+	names []handedListener
+	files []*os.File // the same order
+	over  bool       // none is held any more
+
+	held    bool // there was a worker that served
+	up      bool // the one that runs does
+	leaving bool // a successor has taken over
 }
 
 // keeping is the only message between a master and its worker. The sockets come with it.
@@ -82,14 +87,12 @@ func (m *master) work(ctx context.Context, cmd *exec.Cmd) error {
 	if err != nil {
 		return fmt.Errorf("start the worker: %w", err)
 	}
-	stop := context.AfterFunc(ctx, func() { _ = cmd.Process.Signal(syscall.SIGTERM) }) // it may have ended
+	stop := context.AfterFunc(ctx, func() {
+		m.drop()                                // or connections would wait for nobody
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	})
 	defer stop()
-	conns := make([]syscall.Conn, len(m.files))
-	for i, f := range m.files {
-		conns[i] = f
-	}
-	err = link.send(keeping{Listeners: m.names}, conns...)
-	for err == nil {
+	for err = m.lend(link); err == nil; {
 		err = m.heed(link)
 	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EPIPE) && !errors.Is(err, syscall.ECONNRESET) {
@@ -100,6 +103,17 @@ func (m *master) work(ctx context.Context, cmd *exec.Cmd) error {
 		return fmt.Errorf("worker: %w", err)
 	}
 	return nil
+}
+
+// lend gives a new worker what the one before has left.
+func (m *master) lend(link handoverLink) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	conns := make([]syscall.Conn, len(m.files))
+	for i, f := range m.files {
+		conns[i] = f
+	}
+	return link.send(keeping{Listeners: m.names}, conns...)
 }
 
 // heed does what the worker's next message asks for.
@@ -113,15 +127,29 @@ func (m *master) heed(link handoverLink) error {
 		closeAll(files)
 		return fmt.Errorf("%d sockets came for %d names", len(files), len(k.Listeners))
 	}
-	m.drop()
-	m.names, m.files, m.leaving = k.Listeners, files, k.Leaving
-	m.held, m.up = m.held || !k.Leaving, true
+	m.hold(k.Listeners, files)
+	m.leaving, m.held, m.up = k.Leaving, m.held || !k.Leaving, true
 	return link.send(verdict{sayDone})
 }
 
-func (m *master) drop() {
+// hold keeps the files instead of those of before.
+func (m *master) hold(names []handedListener, files []*os.File) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	closeAll(m.files)
-	m.names, m.files = nil, nil
+	m.names, m.files = names, files
+	if m.over {
+		closeAll(files)
+		m.names, m.files = nil, nil
+	}
+}
+
+// drop lets go of all files, for good.
+func (m *master) drop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	closeAll(m.files)
+	m.names, m.files, m.over = nil, nil, true
 }
 
 // socketPair returns our end, and the worker's.

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -80,9 +82,23 @@ func TestWorkerIsKilled(t *testing.T) {
 	if err != nil || len(st.Services) != 1 {
 		t.Errorf("%+v, %v", st, err)
 	}
+	p.send("GET", "/stream", nil) // takes its time
 	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, "connections are refused while it ends", func() bool {
+		c, err := net.Dial("tcp", p.addr)
+		if err == nil {
+			c.Close()
+		}
+		return errors.Is(err, syscall.ECONNREFUSED)
+	})
+	select {
+	case <-p.ended:
+		t.Error("the stream was not waited for")
+	default:
+	}
+	a.CloseClientConnections()
 	p.ends(10 * time.Second)
 }
 

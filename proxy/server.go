@@ -267,32 +267,6 @@ func (s *server) serve(ctx context.Context) error {
 	return err
 }
 
-// until returns when it is time to end: nil if ctx has ended, or a successor has taken over and all that was left here
-// is done.
-func (s *server) until(ctx context.Context, handed <-chan struct{}) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case err := <-s.failed:
-			if !errors.Is(err, net.ErrClosed) { // of a listener that was replaced
-				return fmt.Errorf("serve: %w", err)
-			}
-		case <-handed:
-			s.retire(ctx)
-			return nil
-		}
-	}
-}
-
-// patience is how long requests may still take at the end.
-func (s *server) patience(ctx context.Context) time.Duration {
-	if s.leaving.Load() && ctx.Err() == nil {
-		return 0 // they had it
-	}
-	return s.o.QuitTimeout
-}
-
 // answer serves clients.
 func (s *server) answer(w http.ResponseWriter, r *http.Request) {
 	if s.leaving.Load() && r.Header.Get("Upgrade") == "" {
@@ -321,17 +295,3 @@ func (s *server) command(w http.ResponseWriter, r *http.Request) {
 
 // quiet is for what clients do wrong: it is not worth a line each.
 func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
-
-// shutdown lets requests end by themselves first, then ends them as a drain would, and then by force. Upgraded
-// connections never end by themselves: they go as soon as all else has.
-func (m *manager) shutdown(ctx context.Context, gate *http.Server, patience time.Duration) {
-	ctx = context.WithoutCancel(ctx) // it has ended: that is why we are here
-	quit, stop := context.WithTimeout(ctx, patience)
-	defer stop()
-	_ = gate.Shutdown(quit) // what is left is ended below
-	m.cutAll()
-	for end := time.Now().Add(2 * closeTimeout); m.gate.requests.Load() > 0 && time.Now().Before(end); {
-		time.Sleep(10 * time.Millisecond)
-	}
-	_ = gate.Close()
-}

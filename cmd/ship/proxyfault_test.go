@@ -3,8 +3,10 @@ package main_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,4 +144,28 @@ func TestProxyKilled(t *testing.T) {
 		}
 		t.Log(out)
 	}
+}
+
+// TestProxyUpgradesMeet: two upgrades to different builds and a deploy, all at once.
+func TestProxyUpgradesMeet(t *testing.T) {
+	hosts := []string{"h1", "h2", "h3"}
+	conf := appOf(t, "pair", hosts, "")
+	mustShip(t, 0, "deploy", image(t, "pair:v1"), "-c", conf)
+	other := command(t, "proxy", "upgrade", "-c", conf)
+	other.Path = otherBuild(t)
+	end := loadOn(t, "h1", "pair")
+	var runs sync.WaitGroup
+	for _, cmd := range []*exec.Cmd{other, command(t, "proxy", "upgrade", "-c", conf), command(t, "deploy", image(t, "pair:v2"), "-c", conf)} {
+		runs.Go(func() {
+			if o := finish(t, cmd); o.code != 0 {
+				t.Error(o)
+			}
+		})
+	}
+	runs.Wait()
+	for _, h := range hosts {
+		atRest(t, h)
+	}
+	end()
+	serves(t, "pair", "v2", hosts...)
 }
