@@ -68,7 +68,7 @@ func findPredecessor(ctx context.Context, dir, instance string) (*predecessor, e
 			return nil, fmt.Errorf("the proxy that runs does not hand over: %w", err)
 		}
 		// It has just handed over to another one, or died: look again.
-		time.Sleep(lockPoll)
+		pause(ctx, lockPoll)
 	}
 }
 

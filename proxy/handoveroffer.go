@@ -52,6 +52,7 @@ func (o *offering) serve(ctx context.Context, c handoverLink) error {
 	o.s.lock.release()
 	err := o.conclude(c, prepared)
 	if err == nil {
+		o.s.o.Log.Info("handed over", "successor", printable(who.Instance, maxName))
 		return nil
 	}
 	if ctx.Err() != nil { // whoever took over goes on alone
