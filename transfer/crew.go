@@ -47,9 +47,8 @@ func (c *crew) member(ctx context.Context, name string, worth int64) (*swarm.Mem
 		j, mine := c.claim(ctx, name)
 		if mine {
 			h := c.hosts[name]
-			before := h.Remote.Connections()
 			j.member, j.err = c.swarm.Join(ctx, name, h.Group, h.Remote, worth)
-			if j.err != nil && wasLost(h.Remote, before) {
+			if j.err != nil && h.Remote.Lost() {
 				c.forget(name, j) // the next one may have more luck
 			}
 			close(j.done)
@@ -69,9 +68,6 @@ func (c *crew) member(ctx context.Context, name string, worth int64) (*swarm.Mem
 		c.forget(name, j)
 	}
 }
-
-// wasLost tells whether the link has been lost since there were so many connections, also if it is there again.
-func wasLost(r Remote, before int) bool { return r.Lost() || r.Connections() != before }
 
 func (c *crew) claim(ctx context.Context, name string) (*joining, bool) {
 	c.mu.Lock()
@@ -129,7 +125,6 @@ func (a *attempt) relay(ctx context.Context, m *swarm.Member, plan HostPlan, rou
 	bases := a.bases(ctx, plan)
 	r := &relay{member: m, plan: plan, progress: a.tell, wants: make(map[int]*errand, len(plan.Missing))}
 	r.again = func(i int) *errand { return a.wholeLayer(m, plan, i, nil) }
-	failed := map[string]bool{} // hosts that cannot send: a dead one is not called again for each layer
 	for _, i := range plan.Missing {
 		if b, ok := bases[i]; ok && b.diffID == plan.Image.Layers[i].DiffID {
 			r.wants[i] = a.ownLayer(plan, i, b)
@@ -140,10 +135,10 @@ func (a *attempt) relay(ctx context.Context, m *swarm.Member, plan HostPlan, rou
 			continue
 		}
 		var maker *swarm.Member
-		if from := route.Sources[i]; from != "" && !failed[from] {
+		if from := route.Sources[i]; from != "" {
 			var err error
 			if maker, err = a.crew.member(ctx, from, plan.Send); err != nil {
-				maker, failed[from] = nil, true
+				maker = nil
 				a.tell.say(event.Message, fmt.Sprintf("%s cannot send what it holds, it is sent from here: %v", from, err))
 			}
 		}

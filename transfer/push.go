@@ -140,10 +140,6 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 	defer p.asked.tell(index, nil)
 	var again retries
 	for first := true; ; first = false {
-		before := 0
-		if h.Remote != nil {
-			before = h.Remote.Connections()
-		}
 		a := attempt{push: p, host: h, index: index, tell: tell, result: &r, first: first, whole: again.whole}
 		err := a.do(ctx)
 		r.Bytes = tell.bytes()
@@ -152,7 +148,7 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 			tell.say(event.Message, summary(r))
 			return r
 		}
-		text, ok := again.after(ctx, err, h.Remote != nil && wasLost(h.Remote, before))
+		text, ok := again.after(ctx, err, h.Remote != nil && h.Remote.Lost())
 		if !ok {
 			r.Err = onHost(h.Name, "send", err)
 			return r
@@ -278,7 +274,6 @@ func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 		return plain, nil
 	}
 	a.tell.phase("helper")
-	before := a.host.Remote.Connections()
 	m, err := a.crew.member(ctx, a.host.Name, plan.Send)
 	switch {
 	case err == nil && m.Free() >= 0 && m.Free() < plan.Send:
@@ -286,7 +281,7 @@ func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 		return plain, nil
 	case err == nil:
 		return a.relay(ctx, m, plan, route), nil
-	case ctx.Err() != nil || wasLost(a.host.Remote, before):
+	case ctx.Err() != nil || a.host.Remote.Lost():
 		return nil, err
 	}
 	a.tell.say(event.Message, "without a helper: "+err.Error())

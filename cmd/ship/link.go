@@ -8,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"sync"
-	"time"
 
 	"ship/internal/docker"
 	"ship/internal/event"
@@ -44,79 +43,28 @@ type link struct {
 	name    string
 	options sshx.Options
 
-	mu      sync.Mutex // never held while something is waited for
+	mu      sync.Mutex
 	current *sshx.Client
-	made    int      // connections so far
-	dialing *dialing // nil = the connection is not being made
-	failed  *dialing // the last one, if it failed
 	closed  bool
 }
 
-// dialing is a connection in the making, for all who need it meanwhile.
-type dialing struct {
-	cancel context.CancelFunc
-	done   chan struct{} // closed when err and at are set
-	err    error
-	at     time.Time
-}
-
-// dialAgain is for how long a failure to connect is the answer to all who ask, one after another.
-const dialAgain = 2 * time.Second
-
 // client returns a connection that is not known to be lost.
 func (l *link) client(ctx context.Context) (*sshx.Client, error) {
-	for {
-		c, d, err := l.look(ctx)
-		if d == nil {
-			return c, err
-		}
-		select {
-		case <-d.done:
-			if d.err != nil {
-				return nil, d.err
-			}
-		case <-ctx.Done():
-			return nil, context.Cause(ctx)
-		}
-	}
-}
-
-// look returns the connection, or what to wait for: it begins to make one when there is none.
-func (l *link) look(ctx context.Context) (*sshx.Client, *dialing, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.closed:
-		return nil, nil, net.ErrClosed
-	case !isDone(l.current):
-		return l.current, nil, nil
-	case l.dialing != nil:
-		return nil, l.dialing, nil
-	case l.failed != nil && time.Since(l.failed.at) < dialAgain:
-		return nil, nil, l.failed.err
+	if l.closed {
+		return nil, net.ErrClosed
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // others wait for it too; Close ends it
-	d := &dialing{cancel: cancel, done: make(chan struct{})}
-	l.dialing = d
-	go l.redial(ctx, d)
-	return nil, d, nil
-}
-
-// redial makes the connection again.
-func (l *link) redial(ctx context.Context, d *dialing) {
-	defer close(d.done)
-	defer d.cancel()
+	if !isDone(l.current) {
+		return l.current, nil
+	}
 	c, err := sshx.Dial(ctx, l.name, l.options)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.dialing, l.failed = nil, nil
 	if err != nil {
-		d.err, d.at, l.failed = err, time.Now(), d
-		return
+		return nil, err
 	}
 	_ = l.current.Close() // it is over
 	l.current = c
-	l.made++
+	return c, nil
 }
 
 func isDone(c *sshx.Client) bool {
@@ -131,15 +79,8 @@ func isDone(c *sshx.Client) bool {
 // Close ends the connection for good.
 func (l *link) Close() error {
 	l.mu.Lock()
-	l.closed = true
-	d := l.dialing
-	l.mu.Unlock()
-	if d != nil {
-		d.cancel()
-		<-d.done
-	}
-	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.closed = true
 	return l.current.Close()
 }
 
@@ -148,13 +89,6 @@ func (l *link) Lost() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return isDone(l.current)
-}
-
-// Connections is how many have been made so far.
-func (l *link) Connections() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.made
 }
 
 // run runs a script by sh on the host.
@@ -313,7 +247,7 @@ func dialHost(ctx context.Context, name string, o sshx.Options) (orchestrate.Hos
 	if err != nil {
 		return orchestrate.Host{}, nil, &orchestrate.HostError{Host: name, Step: "connect", Err: err}
 	}
-	l := &link{name: name, options: o, current: c, made: 1}
+	l := &link{name: name, options: o, current: c}
 	engine, px := docker.New(l.engine), proxy.NewClient(l.proxy)
 	stop := func() {
 		engine.Close()

@@ -23,8 +23,6 @@ type Remote interface {
 	Start(ctx context.Context, docker bool, argv ...string) (net.Conn, error)
 	// Lost tells whether the link to the host is down. Whoever uses it again tries to make it again.
 	Lost() bool
-	// Connections is how many have been made to the host so far: when it grows, the link was lost meanwhile.
-	Connections() int
 	// Login says how the host was logged in to: as whom, where, its host key as on the wire.
 	Login() Login
 }
