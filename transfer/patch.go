@@ -194,11 +194,9 @@ func (a *attempt) makePatch(ctx context.Context, p *patch, m *swarm.Member, plan
 		err = errors.Join(err, old.Close())
 	case errors.Is(err, layers.ErrNotHeld):
 		var sig io.Reader
-		if sig, err = m.Sign(ctx, b.image, string(b.diffID)); err != nil {
-			err = fmt.Errorf("%s did not describe its layer: %v", m.Name, err) // if it is gone, the others who want the patch are not
-			break
+		if sig, err = m.Sign(ctx, b.image, string(b.diffID)); err == nil {
+			_, err = delta.MakeFromSignature(ctx, out, h, sig, io.NewSectionReader(target, 0, target.Size()))
 		}
-		_, err = delta.MakeFromSignature(ctx, out, h, sig, io.NewSectionReader(target, 0, target.Size()))
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %w", errNoPatch, err)

@@ -9,10 +9,8 @@ import (
 )
 
 const (
-	// workLimit is how long an engine may unpack one load, though it answers questions meanwhile; with it goes the time that
-	// the load's bytes take at workRate, for a helper puts them in and unpacks them itself only then.
+	// workLimit is how long an engine may unpack one load, though it answers questions meanwhile.
 	workLimit = 10 * time.Minute
-	workRate  = 1 << 20 // bytes a second, compressed
 
 	// pieceSize is how many bytes are written at once: on a slow link each piece counts as progress.
 	pieceSize = 32 << 10
@@ -23,7 +21,6 @@ const (
 type pulse struct {
 	silence time.Duration
 	ask     func(context.Context) error // any question
-	bytes   int64                       // that are to come, compressed
 
 	mu      sync.Mutex
 	writing time.Time // since when the current write waits; zero = nothing is being written
@@ -86,10 +83,6 @@ func (p *pulse) watch(ctx context.Context) error {
 	}
 }
 
-func (p *pulse) workLimit() time.Duration {
-	return workLimit + time.Duration(p.bytes/workRate)*time.Second
-}
-
 func (p *pulse) check(ctx context.Context) error {
 	p.mu.Lock()
 	writing, working, changed := p.writing, p.working, p.changed
@@ -102,8 +95,8 @@ func (p *pulse) check(ctx context.Context) error {
 		return nil
 	case working == 0:
 		return &StalledError{What: "took no byte", For: p.silence}
-	case time.Since(changed) > p.workLimit():
-		return &StalledError{What: "did not finish unpacking", For: p.workLimit()}
+	case time.Since(changed) > workLimit:
+		return &StalledError{What: "did not finish unpacking", For: workLimit}
 	}
 	// Unpacking, it may be too busy to take bytes of the next load: then its answer is what counts. An answer that
 	// fails for other reasons than time is left to the load, which knows better.

@@ -56,7 +56,7 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		return plainParcel(l.DiffID, x), nil
 	}
 	size, digest, err := e.want.Wait(ctx)
-	if err != nil && ctx.Err() == nil && (errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain) || e.patch != nil && r.member.Err() == nil) {
+	if err != nil && ctx.Err() == nil && (errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain) || e.patch != nil && !errors.Is(err, swarm.ErrGone)) {
 		r.progress.say(event.Message, fmt.Sprintf("sending layer %s whole from here: %v", l.DiffID.Short(), err))
 		e = r.again(i)
 		size, digest, err = e.want.Wait(ctx)

@@ -37,7 +37,7 @@ type sender struct {
 
 func newSender(host Host, plan HostPlan, run run, c courier, silence time.Duration, p *progress) *sender {
 	s := &sender{host: host, plan: plan, run: run, courier: c, progress: p}
-	s.pulse = &pulse{silence: silence, bytes: plan.Send, ask: func(ctx context.Context) error {
+	s.pulse = &pulse{silence: silence, ask: func(ctx context.Context) error {
 		_, err := host.Engine.Info(ctx)
 		return err
 	}}
