@@ -172,9 +172,14 @@ func (a *attempt) patchLayer(m *swarm.Member, plan HostPlan, i int, b base) *err
 	return &errand{want: w, patch: &patchOf{base: b.diffID, image: b.image, made: p}}
 }
 
+// signer describes a layer of an image on a host; see swarm.Member.Sign.
+type signer interface {
+	Sign(ctx context.Context, image, diffID string) (io.Reader, error)
+}
+
 // makePatch reads the old layer from the cache, or lets the host describe it, and writes the patch to a file without a
 // name.
-func (a *attempt) makePatch(ctx context.Context, p *patch, m *swarm.Member, plan HostPlan, i int, b base) (err error) {
+func (a *attempt) makePatch(ctx context.Context, p *patch, m signer, plan HostPlan, i int, b base) (err error) {
 	target, err := a.Spool.PlainOf(ctx, plan.Image, i)
 	if err != nil {
 		return err
@@ -199,7 +204,7 @@ func (a *attempt) makePatch(ctx context.Context, p *patch, m *swarm.Member, plan
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNoPatch, err)
+		return fmt.Errorf("%w: %v", errNoPatch, err) // not wrapped: the hosts that share the patch must not take another's end for their own
 	}
 	p.size, err = p.file.Seek(0, io.SeekCurrent)
 	return err

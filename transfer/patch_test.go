@@ -1,10 +1,14 @@
 package transfer
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"testing"
 
 	"ship/layers"
+	"ship/transfer/swarm"
 )
 
 func TestPairBases(t *testing.T) {
@@ -55,6 +59,54 @@ func TestWorthPatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			if got := worthPatch(tt.mode, layers.Blob{Size: tt.size, Compression: layers.Gzip}, tt.uplink); got != tt.want {
 				t.Error(fmt.Sprint(got))
+			}
+		})
+	}
+}
+
+// gone is a host whose helper ends while it describes a layer.
+type gone struct{}
+
+func (gone) Sign(context.Context, string, string) (io.Reader, error) {
+	return nil, fmt.Errorf("%w: it was killed", swarm.ErrGone)
+}
+
+// TestPatchSignerGone: a patch is made for many hosts. That the one that describes the base ended is not their end.
+func TestPatchSignerGone(t *testing.T) {
+	img := imageOf(t, openImage(t, testLayer{name: "signer", size: 3 << 20}))
+	p := newPusher(t, "signer:v1")
+	a := &attempt{push: newPush(nil, nil, p.opt)}
+	x := a.patches.get("signer")
+	defer a.patches.close()
+	b := base{planImage(layers.Plain, 1).Layers[0].DiffID, "signer:v0"}
+	err := a.makePatch(t.Context(), x, gone{}, HostPlan{Asked: Asked{Image: img}}, 0, b)
+	if !errors.Is(err, errNoPatch) || errors.Is(err, swarm.ErrGone) {
+		t.Errorf("error %v", err)
+	}
+	if !wholeHelps(err, nil, true) {
+		t.Error("the layer is not sent whole")
+	}
+}
+
+func TestWholeHelps(t *testing.T) {
+	ended := fmt.Errorf("%w: it was killed", swarm.ErrGone)
+	maker := fmt.Errorf("%w: h2: %w", swarm.ErrMaker, ended)
+	for name, tt := range map[string]struct {
+		err, own error
+		patched  bool
+		want     bool
+	}{
+		"a patch that was not made":      {errNoPatch, nil, true, true},
+		"the signer of a patch ended":    {ended, nil, true, true},
+		"the maker ended":                {maker, nil, false, true},
+		"a source that changed its mind": {layers.ErrTryAgain, nil, false, true},
+		"the layer cannot be read":       {io.ErrUnexpectedEOF, nil, false, false},
+		"the own helper ended":           {ended, ended, true, false},
+		"both ended":                     {maker, ended, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := wholeHelps(tt.err, tt.own, tt.patched); got != tt.want {
+				t.Error(got)
 			}
 		})
 	}

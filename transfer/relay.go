@@ -56,7 +56,10 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		return plainParcel(l.DiffID, x), nil
 	}
 	size, digest, err := e.want.Wait(ctx)
-	if err != nil && ctx.Err() == nil && (errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain) || e.patch != nil && !errors.Is(err, swarm.ErrGone)) {
+	if err != nil && r.member.Err() != nil {
+		err = r.member.Err() // whatever else failed meanwhile
+	}
+	if err != nil && ctx.Err() == nil && wholeHelps(err, r.member.Err(), e.patch != nil) {
 		r.progress.say(event.Message, fmt.Sprintf("sending layer %s whole from here: %v", l.DiffID.Short(), err))
 		e = r.again(i)
 		size, digest, err = e.want.Wait(ctx)
@@ -84,6 +87,12 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		return plainParcel(l.DiffID, x), nil
 	}
 	return parcel{b, func(context.Context) (io.ReadCloser, error) { return spliced{x}, nil }}, nil
+}
+
+// wholeHelps tells whether a layer that failed to come can still be sent whole from here: unless the host's own helper
+// ended (own, nil = it has not). That another host's helper did says nothing about this one.
+func wholeHelps(err, own error, patched bool) bool {
+	return own == nil && (patched || errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain))
 }
 
 // plainParcel is a layer that the helper puts in unpacked.
