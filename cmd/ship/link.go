@@ -37,63 +37,21 @@ fi
 command -v docker >/dev/null || { echo "the docker command is missing" >&2; exit 69; }
 `
 
-// link is the SSH connection to one host, as the things that we do through it. A connection that is lost is made again
-// by whoever needs it next.
+// link is the SSH connection to one host, as the things that we do through it.
 type link struct {
-	name    string
-	options sshx.Options
-
-	mu      sync.Mutex
-	current *sshx.Client
-	closed  bool
-}
-
-// client returns a connection that is not known to be lost.
-func (l *link) client(ctx context.Context) (*sshx.Client, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, net.ErrClosed
-	}
-	if !isDone(l.current) {
-		return l.current, nil
-	}
-	c, err := sshx.Dial(ctx, l.name, l.options)
-	if err != nil {
-		return nil, err
-	}
-	_ = l.current.Close() // it is over
-	l.current = c
-	return c, nil
-}
-
-func isDone(c *sshx.Client) bool {
-	select {
-	case <-c.Done():
-		return true
-	default:
-		return false
-	}
+	name string
+	line *line[*sshx.Client]
 }
 
 // Close ends the connection for good.
-func (l *link) Close() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	return l.current.Close()
-}
+func (l *link) Close() error { return l.line.close() }
 
-// Lost tells whether the connection is down.
-func (l *link) Lost() bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return isDone(l.current)
-}
+// Lost tells whether the connection is down. It never waits.
+func (l *link) Lost() bool { return l.line.lost() }
 
 // run runs a script by sh on the host.
 func (l *link) run(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
-	c, err := l.client(ctx)
+	c, err := l.line.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +79,7 @@ func (l *link) dial(ctx context.Context, argv ...string) (net.Conn, error) {
 }
 
 func (l *link) start(ctx context.Context, script string, argv []string) (net.Conn, error) {
-	client, err := l.client(ctx)
+	client, err := l.line.get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +108,8 @@ func (r remote) Start(ctx context.Context, docker bool, argv ...string) (net.Con
 
 // Login says how the host was logged in to.
 func (r remote) Login() transfer.Login {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return transfer.Login{User: r.current.User(), Addr: r.current.RemoteAddr(), HostKey: r.current.HostKey(), RTT: r.current.RTT()}
+	c := r.line.last()
+	return transfer.Login{User: c.User(), Addr: c.RemoteAddr(), HostKey: c.HostKey(), RTT: c.RTT()}
 }
 
 // explained turns the status of our script into an error that says what to do.
@@ -243,11 +200,12 @@ func (d *deps) connect(ctx context.Context, names []string, o sshx.Options) (*fl
 }
 
 func dialHost(ctx context.Context, name string, o sshx.Options) (orchestrate.Host, func(), error) {
-	c, err := sshx.Dial(ctx, name, o)
+	dial := func(ctx context.Context) (*sshx.Client, error) { return sshx.Dial(ctx, name, o) }
+	c, err := dial(ctx)
 	if err != nil {
 		return orchestrate.Host{}, nil, &orchestrate.HostError{Host: name, Step: "connect", Err: err}
 	}
-	l := &link{name: name, options: o, current: c}
+	l := &link{name: name, line: newLine(c, dial)}
 	engine, px := docker.New(l.engine), proxy.NewClient(l.proxy)
 	stop := func() {
 		engine.Close()
