@@ -47,8 +47,9 @@ func (c *crew) member(ctx context.Context, name string, worth int64) (*swarm.Mem
 		j, mine := c.claim(ctx, name)
 		if mine {
 			h := c.hosts[name]
+			link := markLink(h.Remote)
 			j.member, j.err = c.swarm.Join(ctx, name, h.Group, h.Remote, worth)
-			if j.err != nil && h.Remote.Lost() {
+			if j.err != nil && link.lost() {
 				c.forget(name, j) // the next one may have more luck
 			}
 			close(j.done)

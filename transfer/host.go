@@ -23,7 +23,11 @@ type Host struct {
 }
 
 // Remote is how programs run on a host, and keys are given there.
-type Remote = swarm.Remote
+type Remote interface {
+	swarm.Remote
+	// Link numbers the connection to the host: the number grows each time that a lost one was made again.
+	Link() uint64
+}
 
 // Login is how a host was logged in to.
 type Login = swarm.Login

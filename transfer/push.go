@@ -140,7 +140,7 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 	defer p.asked.tell(index, nil)
 	var again retries
 	for first := true; ; first = false {
-		a := attempt{push: p, host: h, index: index, tell: tell, result: &r, first: first, whole: again.whole}
+		a := attempt{push: p, host: h, link: markLink(h.Remote), index: index, tell: tell, result: &r, first: first, whole: again.whole}
 		err := a.do(ctx)
 		r.Bytes = tell.bytes()
 		if err == nil {
@@ -148,7 +148,7 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 			tell.say(event.Message, summary(r))
 			return r
 		}
-		text, ok := again.after(ctx, err, h.Remote != nil && h.Remote.Lost())
+		text, ok := again.after(ctx, err, a.link.broke(err))
 		if !ok {
 			r.Err = onHost(h.Name, "send", err)
 			return r
@@ -168,6 +168,7 @@ func summary(r Result) string {
 type attempt struct {
 	*push
 	host   Host
+	link   linkMark // when it began
 	index  int
 	tell   *progress
 	result *Result
@@ -281,7 +282,7 @@ func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 		return plain, nil
 	case err == nil:
 		return a.relay(ctx, m, plan, route), nil
-	case ctx.Err() != nil || a.host.Remote.Lost():
+	case ctx.Err() != nil || a.link.lost():
 		return nil, err
 	}
 	a.tell.say(event.Message, "without a helper: "+err.Error())

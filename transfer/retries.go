@@ -27,7 +27,7 @@ type retries struct {
 }
 
 // after returns why there is another attempt, once it is time for it; false = there is none. lost tells whether the link
-// to the host is down.
+// to the host broke.
 func (r *retries) after(ctx context.Context, err error, lost bool) (string, bool) {
 	var base *swarm.BaseError
 	switch {

@@ -49,6 +49,9 @@ func (l *link) Close() error { return l.line.close() }
 // Lost tells whether the connection is down. It never waits.
 func (l *link) Lost() bool { return l.line.lost() }
 
+// Link numbers the connection: the number grows each time that a lost one was made again.
+func (l *link) Link() uint64 { return l.line.number() }
+
 // run runs a script by sh on the host.
 func (l *link) run(ctx context.Context, text string, args []string, stdin io.Reader) ([]byte, error) {
 	c, err := l.line.get(ctx)
