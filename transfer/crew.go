@@ -127,23 +127,23 @@ func (a *attempt) relay(ctx context.Context, m *swarm.Member, plan HostPlan, rou
 	r := &relay{member: m, plan: plan, progress: a.tell, wants: make(map[int]*errand, len(plan.Missing))}
 	r.again = func(i int) *errand { return a.wholeLayer(m, plan, i, nil) }
 	for _, i := range plan.Missing {
-		if b, ok := bases[i]; ok && b.diffID == plan.Image.Layers[i].DiffID {
-			r.wants[i] = a.ownLayer(plan, i, b)
-			continue
-		}
-		if b, ok := bases[i]; ok && route.Sources[i] == "" && worthPatch(a.Delta, plan.Image.Layers[i].Blob, a.Uplink) {
-			r.wants[i] = a.patchLayer(m, plan, i, b)
-			continue
-		}
-		var maker *swarm.Member
-		if from := route.Sources[i]; from != "" {
-			var err error
-			if maker, err = a.crew.member(ctx, from, plan.Send); err != nil {
-				maker = nil
-				a.tell.say(event.Message, fmt.Sprintf("%s cannot send what it holds, it is sent from here: %v", from, err))
+		how := choose(plan, i, bases, route, a.Options)
+		switch how.how {
+		case HowMoved:
+			r.wants[i] = a.ownLayer(plan, i, how.base)
+		case HowPatch:
+			r.wants[i] = a.patchLayer(m, plan, i, how.base)
+		default:
+			var maker *swarm.Member
+			if how.from != "" {
+				var err error
+				if maker, err = a.crew.member(ctx, how.from, plan.Send); err != nil {
+					maker = nil
+					a.tell.say(event.Message, fmt.Sprintf("%s cannot send what it holds, it is sent from here: %v", how.from, err))
+				}
 			}
+			r.wants[i] = a.wholeLayer(m, plan, i, maker)
 		}
-		r.wants[i] = a.wholeLayer(m, plan, i, maker)
 	}
 	return r
 }

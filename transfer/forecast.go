@@ -144,19 +144,15 @@ func (f *Forecast) host(h *HostForecast, s surveyed, r Route, o Options, sent ma
 	}
 }
 
-// forecastLayer decides as attempt.relay does.
 func forecastLayer(plan HostPlan, i int, bases map[int]base, r Route, o Options) LayerForecast {
 	l := plan.Image.Layers[i]
-	x := LayerForecast{DiffID: string(l.DiffID), How: HowWhole, Bytes: sendSize(l.Blob)}
-	b, ok := bases[i]
-	switch {
-	case !r.Helper:
-	case ok && b.diffID == l.DiffID:
-		x.How, x.Bytes = HowMoved, 0
-	case ok && r.Sources[i] == "" && worthPatch(o.Delta, l.Blob, o.Uplink):
-		x.How, x.Base = HowPatch, string(b.diffID)
-	default:
-		x.From = r.Sources[i]
+	c := choose(plan, i, bases, r, o)
+	x := LayerForecast{DiffID: string(l.DiffID), How: c.how, From: c.from, Bytes: sendSize(l.Blob)}
+	switch c.how {
+	case HowMoved:
+		x.Bytes = 0
+	case HowPatch:
+		x.Base = string(c.base.diffID)
 	}
 	return x
 }

@@ -57,6 +57,28 @@ func newRoutes(hosts []*routable) []Route {
 	return routes
 }
 
+// choice is how a layer gets to a host that lacks it.
+type choice struct {
+	how  string // HowWhole, HowPatch or HowMoved
+	base base   // of a patch, or where it is moved from
+	from string // of a whole one, the host that makes the blob; "" = it is made here
+}
+
+// choose decides for layer i of a plan, for a push and for its forecast alike.
+func choose(plan HostPlan, i int, bases map[int]base, r Route, o Options) choice {
+	l := plan.Image.Layers[i]
+	b, ok := bases[i]
+	switch {
+	case !r.Helper:
+		return choice{how: HowWhole}
+	case ok && b.diffID == l.DiffID:
+		return choice{how: HowMoved, base: b}
+	case ok && r.Sources[i] == "" && worthPatch(o.Delta, l.Blob, o.Uplink):
+		return choice{how: HowPatch, base: b}
+	}
+	return choice{how: HowWhole, from: r.Sources[i]}
+}
+
 // unknownOrLarge: what is to be sent is worth a helper, or may be.
 func unknownOrLarge(p HostPlan) bool {
 	if p.Send >= helperLeast {
