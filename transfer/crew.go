@@ -20,7 +20,18 @@ type crew struct {
 	mu      sync.Mutex
 	swarm   *swarm.Swarm // nil until somebody joins
 	joining map[string]*joining
+	silent  map[string]silence // hosts that could not be makers
 }
+
+// silence is why a host could not be a maker, and since when.
+type silence struct {
+	err   error
+	since time.Time
+}
+
+// silenceKept is for how long a host that could not be a maker is not asked again to be one: it takes a dial's time to
+// find out, and there may be a dozen layers that it holds.
+const silenceKept = 30 * time.Second
 
 // joining is one host's way into the swarm; done is closed when member or err is set.
 type joining struct {
@@ -30,7 +41,7 @@ type joining struct {
 }
 
 func newCrew(hosts []Host, o Options) *crew {
-	c := &crew{hosts: make(map[string]Host, len(hosts)), opt: o, joining: make(map[string]*joining)}
+	c := &crew{hosts: make(map[string]Host, len(hosts)), opt: o, joining: make(map[string]*joining), silent: make(map[string]silence)}
 	for _, h := range slices.Concat(hosts, o.Sources) {
 		c.hosts[h.Name] = h
 	}
@@ -68,6 +79,23 @@ func (c *crew) member(ctx context.Context, name string, worth int64) (*swarm.Mem
 		}
 		c.forget(name, j)
 	}
+}
+
+// maker is member for a host that holds layers which others lack. A failure is that of all who ask in the next time.
+func (c *crew) maker(ctx context.Context, name string, worth int64) (*swarm.Member, error) {
+	c.mu.Lock()
+	known, ok := c.silent[name]
+	c.mu.Unlock()
+	if ok && time.Since(known.since) < silenceKept {
+		return nil, known.err
+	}
+	m, err := c.member(ctx, name, worth)
+	if err != nil && ctx.Err() == nil {
+		c.mu.Lock()
+		c.silent[name] = silence{err, time.Now()}
+		c.mu.Unlock()
+	}
+	return m, err
 }
 
 func (c *crew) claim(ctx context.Context, name string) (*joining, bool) {
@@ -126,26 +154,50 @@ func (a *attempt) relay(ctx context.Context, m *swarm.Member, plan HostPlan, rou
 	bases := a.bases(ctx, plan)
 	r := &relay{member: m, plan: plan, progress: a.tell, wants: make(map[int]*errand, len(plan.Missing))}
 	r.again = func(i int) *errand { return a.wholeLayer(m, plan, i, nil) }
+	choices := make(map[int]choice, len(plan.Missing))
 	for _, i := range plan.Missing {
-		how := choose(plan, i, bases, route, a.Options)
-		switch how.how {
+		choices[i] = choose(plan, i, bases, route, a.Options)
+	}
+	makers := a.makers(ctx, plan, choices)
+	for _, i := range plan.Missing {
+		c := choices[i]
+		switch c.how {
 		case HowMoved:
-			r.wants[i] = a.ownLayer(plan, i, how.base)
+			r.wants[i] = a.ownLayer(plan, i, c.base)
 		case HowPatch:
-			r.wants[i] = a.patchLayer(m, plan, i, how.base)
+			r.wants[i] = a.patchLayer(m, plan, i, c.base)
 		default:
-			var maker *swarm.Member
-			if how.from != "" {
-				var err error
-				if maker, err = a.crew.member(ctx, how.from, plan.Send); err != nil {
-					maker = nil
-					a.tell.say(event.Message, fmt.Sprintf("%s cannot send what it holds, it is sent from here: %v", how.from, err))
-				}
-			}
-			r.wants[i] = a.wholeLayer(m, plan, i, maker)
+			r.wants[i] = a.wholeLayer(m, plan, i, makers[c.from])
 		}
 	}
 	return r
+}
+
+// makers are the members that make layers for this host, by name. Those that cannot are left out.
+func (a *attempt) makers(ctx context.Context, plan HostPlan, choices map[int]choice) map[string]*swarm.Member {
+	names := make(map[string]bool)
+	for _, c := range choices {
+		if c.from != "" {
+			names[c.from] = true
+		}
+	}
+	var mu sync.Mutex
+	makers := make(map[string]*swarm.Member, len(names))
+	var wg sync.WaitGroup
+	for from := range names {
+		wg.Go(func() {
+			m, err := a.crew.maker(ctx, from, plan.Send)
+			if err != nil {
+				a.tell.say(event.Message, fmt.Sprintf("%s cannot send what it holds, it is sent from here: %v", from, err))
+				return
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			makers[from] = m
+		})
+	}
+	wg.Wait()
+	return makers
 }
 
 // bases are what the missing layers may be patched from.
