@@ -39,10 +39,10 @@ func (s *sender) load(ctx context.Context, k int) error {
 func (s *sender) stream(ctx context.Context, k int) error {
 	r, w := io.Pipe()
 	in := &listened{PipeReader: r, begin: sync.OnceFunc(func() {
-		s.pulse.work(-1)
+		s.pulse.work(-1, 0)
 		close(s.begun[k])
 	})}
-	s.pulse.work(+1) // until it listens
+	s.pulse.work(+1, 0) // until it listens
 	writing, stopWriting := context.WithCancel(ctx)
 	whole := make(chan struct{})
 	wrote := make(chan error, 1)
@@ -59,7 +59,7 @@ func (s *sender) stream(ctx context.Context, k int) error {
 	werr := <-wrote
 	stopLoading()
 	if isClosed(whole) {
-		s.pulse.work(-1)
+		s.pulse.work(-1, s.plainBytes(k))
 	}
 	return loadFailed(ctx, err, werr)
 }
@@ -131,9 +131,17 @@ func (s *sender) write(ctx context.Context, w io.Writer, k int, whole chan<- str
 	if k == len(s.plan.Loads)-1 {
 		s.progress.phase("load") // nothing is left to send
 	}
-	s.pulse.work(+1)
+	s.pulse.work(+1, s.plainBytes(k))
 	close(whole)
 	return a.WriteMetadata(out)
+}
+
+// plainBytes estimates what the engine makes of load k, once all of its layers are ready.
+func (s *sender) plainBytes(k int) (n int64) {
+	for _, i := range s.plan.Loads[k].Layers {
+		n += plainSize(s.names[i].Blob)
+	}
+	return n
 }
 
 // archive waits for the layers of a load and returns what `docker load` gets.

@@ -9,8 +9,11 @@ import (
 )
 
 const (
-	// workLimit is how long an engine may unpack one load, though it answers questions meanwhile.
+	// workLimit is how long an engine may work on one load that it has, though it answers questions meanwhile; and
+	// longer by what a slow disk takes for the load, at workRate plain bytes a second. Through a helper that is all of
+	// the load: what is sent then are only the names of its layers.
 	workLimit = 10 * time.Minute
+	workRate  = 5e6
 
 	// pieceSize is how many bytes are written at once: on a slow link each piece counts as progress.
 	pieceSize = 32 << 10
@@ -25,6 +28,7 @@ type pulse struct {
 	mu      sync.Mutex
 	writing time.Time // since when the current write waits; zero = nothing is being written
 	working int       // loads that the engine has whole and has not answered
+	owed    int64     // bytes of these loads, plain
 	changed time.Time // when working changed last
 }
 
@@ -59,11 +63,13 @@ func (p *pulse) setWriting(t time.Time) {
 	p.writing = t
 }
 
-// work says that the engine has n more (or fewer) loads to work on.
-func (p *pulse) work(n int) {
+// work says that the engine has n more (or fewer) loads to work on, of so many plain bytes; 0 = not known, or nothing to
+// unpack.
+func (p *pulse) work(n int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.working += n
+	p.owed += int64(n) * bytes
 	p.changed = time.Now()
 }
 
@@ -86,6 +92,7 @@ func (p *pulse) watch(ctx context.Context) error {
 func (p *pulse) check(ctx context.Context) error {
 	p.mu.Lock()
 	writing, working, changed := p.writing, p.working, p.changed
+	limit := workLimit + time.Duration(float64(p.owed)/workRate*float64(time.Second)).Round(time.Second)
 	p.mu.Unlock()
 	if writing.Before(changed) && !writing.IsZero() {
 		writing = changed // until then it was excused
@@ -95,8 +102,8 @@ func (p *pulse) check(ctx context.Context) error {
 		return nil
 	case working == 0:
 		return &StalledError{What: "took no byte", For: p.silence}
-	case time.Since(changed) > workLimit:
-		return &StalledError{What: "did not finish unpacking", For: workLimit}
+	case time.Since(changed) > limit:
+		return &StalledError{What: "did not finish unpacking", For: limit}
 	}
 	// Unpacking, it may be too busy to take bytes of the next load: then its answer is what counts. An answer that
 	// fails for other reasons than time is left to the load, which knows better.

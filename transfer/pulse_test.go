@@ -63,26 +63,41 @@ func TestPulse(t *testing.T) {
 			time.Sleep(time.Minute)
 		}, silence},
 		"unpacking, answers": {answers, func(p *pulse) {
-			p.work(+1)
+			p.work(+1, 0)
 			time.Sleep(workLimit - time.Minute)
-			p.work(-1)
+			p.work(-1, 0)
 		}, 0},
 		"unpacking, answers, too busy to take bytes": {answers, func(p *pulse) {
-			p.work(+1)
+			p.work(+1, 0)
 			p.setWriting(time.Now())
 			time.Sleep(workLimit / 2)
-			p.work(-1)
+			p.work(-1, 0)
 		}, 0},
 		"unpacking, frozen": {frozen, func(p *pulse) {
-			p.work(+1)
+			p.work(+1, 0)
 			time.Sleep(5 * time.Minute)
 		}, silence},
 		"unpacking, a question fails": {func(context.Context) error { return io.ErrUnexpectedEOF }, func(p *pulse) {
-			p.work(+1)
+			p.work(+1, 0)
 			time.Sleep(5 * time.Minute)
 		}, 0},
 		"unpacking for ever": {answers, func(p *pulse) {
-			p.work(+1)
+			p.work(+1, 0)
+			time.Sleep(2 * workLimit)
+		}, workLimit + silence},
+		"unpacking 10 GB": {answers, func(p *pulse) {
+			p.work(+1, 1e10)
+			time.Sleep(3 * workLimit)
+			p.work(-1, 1e10)
+		}, 0},
+		"unpacking 10 GB for ever": {answers, func(p *pulse) {
+			p.work(+1, 1e10)
+			time.Sleep(10 * workLimit)
+		}, 45 * time.Minute},
+		"unpacking for ever what comes after 10 GB": {answers, func(p *pulse) {
+			p.work(+1, 1e10)
+			p.work(-1, 1e10)
+			p.work(+1, 1000)
 			time.Sleep(2 * workLimit)
 		}, workLimit + silence},
 	}
