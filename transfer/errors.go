@@ -9,6 +9,7 @@ import (
 
 	"ship/internal/docker"
 	"ship/layers"
+	"ship/transfer/swarm"
 )
 
 // ErrDiskFull is in the error of a load that the host had no room for.
@@ -104,6 +105,23 @@ func linkBroke(err error) bool {
 		return false
 	}
 	return !errors.As(err, &s) || s.step != "read"
+}
+
+// madeError: the host did not take what other hosts had made for it.
+type madeError struct{ error }
+
+func (e *madeError) Unwrap() error { return e.error }
+
+// refusesLayers tells whether a load failed for what was in it: the engine says so, or has not got the image.
+func refusesLayers(err error) bool {
+	var load *docker.LoadError
+	var broken *brokenError
+	var base *swarm.BaseError
+	switch {
+	case errors.Is(err, ErrDiskFull), errors.Is(err, errGone), errors.As(err, &base):
+		return false
+	}
+	return errors.As(err, &load) || errors.As(err, &broken)
 }
 
 // saysGone knows how engines complain about a layer that is neither in the archive nor on the host: graph drivers

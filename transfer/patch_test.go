@@ -93,7 +93,7 @@ func TestWholeHelps(t *testing.T) {
 	maker := fmt.Errorf("%w: h2: %w", swarm.ErrMaker, ended)
 	for name, tt := range map[string]struct {
 		err, own error
-		patched  bool
+		otherWay bool
 		want     bool
 	}{
 		"a patch that was not made":      {errNoPatch, nil, true, true},
@@ -101,11 +101,13 @@ func TestWholeHelps(t *testing.T) {
 		"the maker ended":                {maker, nil, false, true},
 		"a source that changed its mind": {layers.ErrTryAgain, nil, false, true},
 		"the layer cannot be read":       {io.ErrUnexpectedEOF, nil, false, false},
+		"another host's is refused":      {io.ErrUnexpectedEOF, nil, true, true},
+		"no room":                        {swarm.ErrFull, nil, true, false},
 		"the own helper ended":           {ended, ended, true, false},
 		"both ended":                     {maker, ended, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := wholeHelps(tt.err, tt.own, tt.patched); got != tt.want {
+			if got := wholeHelps(tt.err, tt.own, tt.otherWay); got != tt.want {
 				t.Error(got)
 			}
 		})

@@ -140,7 +140,7 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 	defer p.asked.tell(index, nil)
 	var again retries
 	for first := true; ; first = false {
-		a := attempt{push: p, host: h, link: markLink(h.Remote), index: index, tell: tell, result: &r, first: first, whole: again.whole}
+		a := attempt{push: p, host: h, link: markLink(h.Remote), index: index, tell: tell, result: &r, first: first, whole: again.whole, own: again.own}
 		err := a.do(ctx)
 		r.Bytes = tell.bytes()
 		if err == nil {
@@ -174,6 +174,7 @@ type attempt struct {
 	result *Result
 	first  bool
 	whole  bool // no patches: one could not be applied
+	own    bool // no layers that other hosts make: the engine did not take them
 }
 
 func (a *attempt) do(ctx context.Context) error {
@@ -209,6 +210,9 @@ func (a *attempt) do(ctx context.Context) error {
 	}
 	if err != nil {
 		a.undo(ctx, s.tags, err)
+		if r, ok := c.(*relay); ok {
+			err = r.blame(err)
+		}
 		return err
 	}
 	a.tidy(ctx, append(s.tags, leftovers(asked.Holding.parts, asked.Image.ConfigDigest(), time.Now())...))
@@ -270,6 +274,9 @@ func (a *attempt) undo(ctx context.Context, tags []string, err error) {
 func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 	r := &routable{plan: plan, group: a.host.Group, helper: a.crew.can(a.host)}
 	route := a.asked.route(ctx, a.index, r)
+	if a.own {
+		route.Sources = nil
+	}
 	plain := direct{engine: a.host.Engine, spool: a.Spool, image: plan.Image, accept: plan.Accept, progress: a.tell}
 	if !route.Helper {
 		return plain, nil

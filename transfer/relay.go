@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"ship/internal/docker"
 	"ship/internal/event"
@@ -21,6 +22,16 @@ type relay struct {
 	progress *progress
 	wants    map[int]*errand // by layer
 	again    func(i int) *errand
+	took     atomic.Bool // a layer that another host made
+}
+
+// blame makes err one of what other hosts have made, if it may be their fault: an honest digest of a false layer shows
+// only when the engine unpacks it.
+func (r *relay) blame(err error) error {
+	if r.took.Load() && refusesLayers(err) {
+		return &madeError{err}
+	}
+	return err
 }
 
 // errand is a layer on its way to the helper.
@@ -59,7 +70,7 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 	if err != nil && r.member.Err() != nil {
 		err = r.member.Err() // whatever else failed meanwhile
 	}
-	if err != nil && ctx.Err() == nil && wholeHelps(err, r.member.Err(), e.patch != nil) {
+	if err != nil && ctx.Err() == nil && wholeHelps(err, r.member.Err(), e.patch != nil || e.made) {
 		r.progress.say(event.Message, fmt.Sprintf("sending layer %s whole from here: %v", l.DiffID.Short(), err))
 		e = r.again(i)
 		size, digest, err = e.want.Wait(ctx)
@@ -68,10 +79,12 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		return parcel{}, r.fault(err)
 	}
 	x := wire.Splice{Blob: e.want.Blob(), Size: size}
-	if e.made && e.want.Zstd() {
-		e.blob.Compression = layers.Zstd
-	} else if e.made {
+	if e.made {
+		r.took.Store(true)
 		e.blob.Compression = layers.Gzip
+		if e.want.Zstd() {
+			e.blob.Compression = layers.Zstd
+		}
 	}
 	b := layers.Blob{Digest: layers.Digest(fmt.Sprintf("sha256:%x", digest)), Size: size, Compression: e.blob.Compression}
 	switch {
@@ -89,10 +102,14 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 	return parcel{b, func(context.Context) (io.ReadCloser, error) { return spliced{x}, nil }}, nil
 }
 
-// wholeHelps tells whether a layer that failed to come can still be sent whole from here: unless the host's own helper
-// ended (own, nil = it has not). That another host's helper did says nothing about this one.
-func wholeHelps(err, own error, patched bool) bool {
-	return own == nil && (patched || errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain))
+// wholeHelps tells whether a layer that failed to come can still be sent whole from here, which takes another way if it
+// was a patch or another host's: unless the host's own helper ended (own, nil = it has not) or has no room. That another
+// host's helper ended says nothing about this one.
+func wholeHelps(err, own error, otherWay bool) bool {
+	if own != nil || errors.Is(err, swarm.ErrFull) {
+		return false
+	}
+	return otherWay || errors.Is(err, swarm.ErrMaker) || errors.Is(err, layers.ErrTryAgain)
 }
 
 // plainParcel is a layer that the helper puts in unpacked.

@@ -24,12 +24,14 @@ type retries struct {
 	broke    time.Time // when the link broke first since it worked last; zero = it has not
 	pause    time.Duration
 	whole    bool // a patch could not be applied: layers are sent whole from now on
+	own      bool // what other hosts made was not taken: all is made here from now on
 }
 
 // after returns why there is another attempt, once it is time for it; false = there is none. lost tells whether the link
 // to the host broke.
 func (r *retries) after(ctx context.Context, err error, lost bool) (string, bool) {
 	var base *swarm.BaseError
+	var made *madeError
 	switch {
 	case ctx.Err() != nil:
 		return "", false
@@ -38,6 +40,9 @@ func (r *retries) after(ctx context.Context, err error, lost bool) (string, bool
 	case errors.As(err, &base) && !r.whole:
 		r.whole = true
 		return "sending whole layers: " + base.Error(), true
+	case errors.As(err, &made) && !r.own:
+		r.own = true
+		return "sending from here what other hosts had: " + made.Error(), true
 	case errors.Is(err, errGone):
 		r.dropped++
 		return "the host dropped layers meanwhile, asking again", r.dropped < maxTries

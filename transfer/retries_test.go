@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"ship/internal/docker"
 	"ship/transfer/swarm"
 )
 
@@ -38,6 +40,7 @@ func TestRetries(t *testing.T) {
 		"the host dropped layers":    {fmt.Errorf("verify: %w", errGone), false, maxTries - 1, 0, 0},
 		"the helper ended":           {gone, false, mostRestarts, 0, 0},
 		"the base is damaged":        {&swarm.BaseError{Reason: "bytes"}, false, 1, 0, 0},
+		"what another host made":     {onlyMade(&docker.LoadError{Message: "wrong diff id"}), false, 1, 0, 0},
 		"the link is down":           {gone, true, 8, reconnectFor, reconnectFor + mostPause},
 		"the link is down, whatever": {other, true, 8, reconnectFor, reconnectFor + mostPause},
 	} {
@@ -49,6 +52,43 @@ func TestRetries(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// onlyMade is the error of a load of layers that another host made.
+func onlyMade(err error) error {
+	r := &relay{}
+	r.took.Store(true)
+	return r.blame(&stepError{"load", err})
+}
+
+// TestBlame: only what may be the fault of another host's layer is tried again without them.
+func TestBlame(t *testing.T) {
+	load := &docker.LoadError{Message: "wrong diff id"}
+	for name, tt := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"the engine refuses":     {load, true},
+		"the image is broken":    {&brokenError{"its layers are not unpacked"}, true},
+		"the disk is full":       {fmt.Errorf("%w: %w", ErrDiskFull, load), false},
+		"the host dropped them":  {fmt.Errorf("%w: %w", errGone, load), false},
+		"the link broke":         {io.ErrUnexpectedEOF, false},
+		"an older layer differs": {&swarm.BaseError{}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var made *madeError
+			if got := errors.As(onlyMade(tt.err), &made); got != tt.want {
+				t.Error(got)
+			}
+			if got := (&relay{}).blame(tt.err); got != tt.err {
+				t.Errorf("without layers of others: %v", got)
+			}
+		})
+	}
+	var on *HostError
+	if err := onHost("h1", "send", onlyMade(load)); !errors.As(err, &on) || on.Step != "load" || !errors.Is(err, load) {
+		t.Errorf("for people: %v", err)
 	}
 }
 
