@@ -18,10 +18,11 @@ const (
 
 // Forecast is what a push would do, in bytes. All sizes are compressed and estimates, unless the source knows them.
 type Forecast struct {
-	Hosts  []HostForecast `json:"hosts"`
-	Uplink int64          `json:"uplink"`            // bytes that would leave this machine, at most: patches count as whole layers
-	Peers  int64          `json:"peers"`             // bytes that hosts would get from each other
-	Took   time.Duration  `json:"took_ns,omitempty"` // that the uplink would be busy; 0 = its rate is not known
+	Hosts   []HostForecast `json:"hosts"`
+	Uplink  int64          `json:"uplink"`            // bytes that would leave this machine, at most: patches count as whole layers
+	Peers   int64          `json:"peers"`             // bytes that hosts would get from each other
+	Unknown int            `json:"unknown,omitempty"` // layers to be sent whose size is not known: they are in no sum
+	Took    time.Duration  `json:"took_ns,omitempty"` // that the uplink would be busy; 0 = its rate is not known
 }
 
 // HostForecast is the forecast for one host.
@@ -33,7 +34,7 @@ type HostForecast struct {
 	Layers  []LayerForecast `json:"layers"` // bottom first
 	Refused string          `json:"refused,omitempty"`
 	Error   string          `json:"error,omitempty"`
-	Err     error           `json:"-"` // Error, to branch on
+	Err     error           `json:"-"` // Refused or Error, to branch on
 }
 
 // LayerForecast is the forecast for one layer on one host.
@@ -41,7 +42,7 @@ type LayerForecast struct {
 	DiffID string `json:"diff_id"`
 	How    string `json:"how"`
 	From   string `json:"from,omitempty"` // the host that makes the blob; "" = this machine, or nobody
-	Bytes  int64  `json:"bytes"`          // on the wire to this host, from wherever; of a patch the whole layer's, as a bound
+	Bytes  int64  `json:"bytes"`          // on the wire to this host, from wherever; of a patch the whole layer's, as a bound; -1 = not known
 	Base   string `json:"base,omitempty"` // of a patch, the layer that it starts from
 }
 
@@ -122,7 +123,7 @@ func newForecast(hosts []surveyed, sources []*routable, o Options) Forecast {
 func (f *Forecast) host(h *HostForecast, s surveyed, r Route, o Options, sent map[string]bool) {
 	plan := s.to.plan
 	if plan.Refused != nil {
-		h.Refused = plan.Refused.Cause
+		h.Refused, h.Err = plan.Refused.Cause, plan.Refused
 	}
 	h.Disk = plan.Need
 	missing := make(map[int]bool, len(plan.Missing))
@@ -136,7 +137,7 @@ func (f *Forecast) host(h *HostForecast, s surveyed, r Route, o Options, sent ma
 		}
 		h.Layers = append(h.Layers, x)
 		if r.Helper && x.How != HowHeld && x.How != HowMoved {
-			h.Disk += x.Bytes // its chunks, until the end
+			h.Disk += max(x.Bytes, 0) // its chunks, until the end
 		}
 		if plan.Refused == nil {
 			f.count(x, s.to.group, r.Helper && !o.Star, o.Star, sent)
@@ -148,6 +149,9 @@ func forecastLayer(plan HostPlan, i int, bases map[int]base, r Route, o Options)
 	l := plan.Image.Layers[i]
 	c := choose(plan, i, bases, r, o)
 	x := LayerForecast{DiffID: string(l.DiffID), How: c.how, From: c.from, Bytes: sendSize(l.Blob)}
+	if x.Bytes == 0 && l.Blob.Size < 0 {
+		x.Bytes = -1
+	}
 	switch c.how {
 	case HowMoved:
 		x.Bytes = 0
@@ -162,6 +166,8 @@ func (f *Forecast) count(x LayerForecast, group string, shared, star bool, sent 
 	key := group + " " + x.How + x.Base + x.DiffID
 	switch {
 	case x.How == HowHeld || x.How == HowMoved:
+	case x.Bytes < 0:
+		f.Unknown++
 	case x.From != "" && !star || shared && sent[key]:
 		f.Peers += x.Bytes
 	default: // also what a host makes, if hosts are not to talk to each other: it comes by here

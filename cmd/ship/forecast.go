@@ -28,11 +28,8 @@ func (d *deps) printForecast(f transfer.Forecast) error {
 		if held > 0 {
 			rows = append(rows, []string{h.Host, fmt.Sprintf("%d layers", held), "", transfer.HowHeld, "0 B"})
 		}
-		switch {
-		case h.Err != nil:
+		if h.Err != nil {
 			errs = append(errs, h.Err)
-		case h.Refused != "":
-			errs = append(errs, &transfer.PreflightError{Host: h.Host, Cause: h.Refused})
 		}
 	}
 	d.table(rows)
@@ -41,7 +38,10 @@ func (d *deps) printForecast(f transfer.Forecast) error {
 }
 
 func forecastRow(host string, l transfer.LayerForecast) []string {
-	from, bytes := l.From, ui.Bytes(l.Bytes)
+	from, bytes := l.From, ui.Bytes(max(l.Bytes, 0))
+	if l.Bytes < 0 {
+		bytes = "unknown"
+	}
 	if from == "" {
 		from = "here"
 	}
@@ -50,7 +50,10 @@ func forecastRow(host string, l transfer.LayerForecast) []string {
 	case transfer.HowMoved:
 		from = host
 	case transfer.HowPatch:
-		how, bytes = "patch of "+layers.DiffID(l.Base).Short(), "at most "+bytes
+		how = "patch of " + layers.DiffID(l.Base).Short()
+		if l.Bytes >= 0 {
+			bytes = "at most " + bytes
+		}
 	}
 	return []string{host, layers.DiffID(l.DiffID).Short(), from, how, bytes}
 }
@@ -61,6 +64,9 @@ func forecastSums(f transfer.Forecast) string {
 	fmt.Fprintf(&b, "uplink about %s", ui.Bytes(f.Uplink))
 	if f.Peers > 0 {
 		fmt.Fprintf(&b, ", between hosts %s", ui.Bytes(f.Peers))
+	}
+	if f.Unknown > 0 {
+		fmt.Fprintf(&b, ", layers of unknown size: %d", f.Unknown)
 	}
 	if f.Took > 0 {
 		fmt.Fprintf(&b, ", %s at the rate of the last run", f.Took.Round(100*time.Millisecond))
