@@ -50,6 +50,7 @@ type Want struct {
 	opened time.Time
 	moved  time.Time // when a chunk came last
 	alone  bool      // its peers bring it nothing, though they could: it is fed from here until one does
+	slow   bool      // its line is much slower than those of others, which are sent its chunks first
 	bytes  func(n int64, from byte)
 	done   chan struct{}
 	err    error

@@ -31,13 +31,16 @@ func (s *Swarm) schedule(now time.Time) {
 			continue
 		}
 		s.stalled(b, now)
-		free := s.capacity(b)
-		if free == 0 {
+		if b.capacity(true) == 0 {
 			continue
 		}
 		s.rescue(b, now, max(rescueAfter, late))
-		islands := append(s.islands(b, now), b.alone()...)
 		b.advance()
+		islands := append(s.islands(b, now), b.alone()...)
+		for _, island := range islands {
+			s.passBy(b, island, now)
+		}
+		free := b.capacity(false)
 		for i := b.next; i < len(b.sums) && free > 0; i++ {
 			for _, island := range islands {
 				if s.consider(key{b, i}, island, now, late) {
@@ -68,11 +71,11 @@ func (b *blob) advance() {
 	}
 }
 
-// capacity is how many more chunks of b can be queued.
-func (s *Swarm) capacity(b *blob) int {
+// capacity is how many more chunks of b can be queued, for those that are passed by too or not.
+func (b *blob) capacity(slow bool) int {
 	n := 0
 	for m, w := range b.wants {
-		if w.open() {
+		if w.open() && (slow || !w.slow) {
 			n += m.room()
 		}
 	}
@@ -98,12 +101,12 @@ func (s *Swarm) consider(k key, island []*Member, now time.Time, late time.Durat
 			continue
 		}
 		if w.seen <= k.i { // it may have it, and cannot take it before it knows its digest
-			if now.Sub(w.opened) < seenPatience || now.Sub(k.b.told[k.i]) < seenPatience {
+			if w.maySee(k.i, now) {
 				return false
 			}
 			continue
 		}
-		if w.open() && m.room() > 0 && (to == nil || len(m.under) < len(to.under)) && !s.suspect(m, now) {
+		if w.open() && !w.slow && m.room() > 0 && (to == nil || len(m.under) < len(to.under)) && !s.suspect(m, now) {
 			to = m
 		}
 	}
@@ -111,6 +114,34 @@ func (s *Swarm) consider(k key, island []*Member, now time.Time, late time.Durat
 		to.push(k, now)
 	}
 	return to != nil
+}
+
+// maySee tells whether the member may still say that it has chunk i.
+func (w *Want) maySee(i int, now time.Time) bool {
+	return now.Sub(w.opened) < seenPatience || now.Sub(w.b.told[i]) < seenPatience
+}
+
+// slowFactor: a member that takes so many times longer for a chunk than the fastest of its island is sent none, even if
+// the others have no room just now: they would have to fetch it from there in the end, over the line that is slow.
+const slowFactor = 3
+
+// passBy marks the wants of an island's members that are too slow to be sent what the others lack too.
+func (s *Swarm) passBy(b *blob, island []*Member, now time.Time) {
+	fastest := time.Duration(0) // of those whose pace is known
+	for _, m := range island {
+		w := b.wants[m]
+		if w == nil || !w.open() || s.suspect(m, now) || b.next < len(b.sums) && w.seen <= b.next && !w.maySee(b.next, now) {
+			continue
+		}
+		if d := m.each(now); d > 0 && (fastest == 0 || d < fastest) {
+			fastest = d
+		}
+	}
+	for _, m := range island {
+		if w := b.wants[m]; w != nil {
+			w.slow = fastest > 0 && m.each(now) > slowFactor*fastest
+		}
+	}
 }
 
 // islands are the members that want b, or make it, by who can reach whom through whom.
@@ -195,6 +226,7 @@ func (m *Member) acknowledge(b *blob, i int, now time.Time) bool {
 }
 
 const (
+	firstWindow = 1 // until the pace is known, where others can take chunks too: how slow its line is may show soon
 	leastWindow = 2
 	mostWindow  = 32
 	// queueTime is how much work a member has ahead: what is queued there, no other member can be given.
@@ -206,7 +238,20 @@ func (m *Member) room() int {
 	if m.err != nil || !m.ready {
 		return 0
 	}
-	return max(0, m.pace.window(2*m.rtt+queueTime)-len(m.under))
+	most := m.pace.window(2*m.rtt + queueTime)
+	if m.pace.each == 0 && len(m.swarm.members) > 1 {
+		most = firstWindow
+	}
+	return max(0, most-len(m.under))
+}
+
+// each is how long a chunk takes to the member, as far as is known: what is under way for longer counts too.
+func (m *Member) each(now time.Time) time.Duration {
+	d := m.pace.each
+	for _, since := range m.under {
+		d = max(d, now.Sub(since)/time.Duration(len(m.under)))
+	}
+	return d
 }
 
 // pace estimates how fast chunks go through to a member.

@@ -111,6 +111,7 @@ func TestIslands(t *testing.T) {
 func TestScheduleOnce(t *testing.T) {
 	w := newWorld("a", "b", "c")
 	w.link(0, 1)
+	w.members[2].pace.each = time.Second
 	b := w.blob(2, 0, 1, 2)
 	w.schedule(w.now)
 	w.schedule(w.now)
@@ -121,6 +122,61 @@ func TestScheduleOnce(t *testing.T) {
 	w.schedule(w.now)
 	if got := fmt.Sprint(w.under()); got != "[0 1 2]" {
 		t.Errorf("under way after one came: %s, want [0 1 2]", got)
+	}
+}
+
+// TestScheduleSlow: a member on a slow line is sent nothing that a faster one lacks, and all when it is the only one left.
+func TestScheduleSlow(t *testing.T) {
+	w := newWorld("slow", "fast")
+	w.link(0, 1)
+	w.members[0].pace.each, w.members[1].pace.each = time.Second, 100*time.Millisecond
+	b := w.blob(20, 0, 1)
+	for range 3 {
+		w.schedule(w.now)
+	}
+	room := w.members[1].pace.window(queueTime)
+	if got := fmt.Sprint(w.under()); got != fmt.Sprint([]int{0, room}) {
+		t.Errorf("under way: %s, want none to the slow one", got)
+	}
+	for i := range 20 {
+		w.has(b, 1, i)
+	}
+	w.schedule(w.now)
+	if got := w.under()[0]; got > 0 {
+		t.Errorf("%d under way to the slow one, which its peer can give all", got)
+	}
+	alone := w.blob(20, 0)
+	w.schedule(w.now)
+	if got := w.under()[0]; got != leastWindow {
+		t.Errorf("%d under way to the slow one of what nobody else wants", got)
+	}
+	late := w.blob(20, 0, 1)
+	clear(w.members[0].under)
+	alone.wants[w.members[0]].end(nil)
+	w.members[1].err = errors.New("gone")
+	late.wants[w.members[1]].end(w.members[1].err)
+	w.schedule(w.now)
+	if got := w.under()[0]; got != leastWindow || late.wants[w.members[0]].slow {
+		t.Errorf("%d under way to the slow one once the fast one is gone", got)
+	}
+}
+
+// TestScheduleStuck: a member that was fast and takes nothing more is no reason to pass others by.
+func TestScheduleStuck(t *testing.T) {
+	w := newWorld("slow", "stuck")
+	w.link(0, 1)
+	w.members[0].pace.each, w.members[1].pace.each = time.Second, 100*time.Millisecond
+	w.blob(40, 0, 1)
+	w.schedule(w.now)
+	for range 60 {
+		w.now = w.now.Add(time.Second)
+		for _, m := range w.members { // it lives, and answers pings
+			m.heard = w.now
+		}
+		w.schedule(w.now)
+	}
+	if got := w.under()[0]; got == 0 {
+		t.Error("nothing is under way to the slow one after a minute")
 	}
 }
 
