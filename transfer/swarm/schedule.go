@@ -89,7 +89,7 @@ func (s *Swarm) consider(k key, island []*Member, now time.Time, late time.Durat
 	for _, m := range island {
 		w := k.b.wants[m]
 		if w == nil || w.has(k.i) { // the maker has every chunk that is announced
-			if !s.suspect(m, now) {
+			if !s.suspect(m, now) && !w.tooSlow(k.i, now, late) {
 				return false
 			}
 			continue
@@ -142,6 +142,16 @@ func (s *Swarm) passBy(b *blob, island []*Member, now time.Time) {
 			w.slow = fastest > 0 && m.each(now) > slowFactor*fastest
 		}
 	}
+}
+
+// tooSlow tells whether others have waited long enough for chunk i, which the member has and gives them over a slow line.
+// It can be one or two chunks a member: those that were sent before its pace was known.
+func (w *Want) tooSlow(i int, now time.Time, late time.Duration) bool {
+	if w == nil || !w.slow {
+		return false
+	}
+	had := w.b.hadSince(i)
+	return !had.IsZero() && now.Sub(had) >= late
 }
 
 // islands are the members that want b, or make it, by who can reach whom through whom.

@@ -161,6 +161,30 @@ func TestScheduleSlow(t *testing.T) {
 	}
 }
 
+// TestScheduleSlowHolder: what only a member on a slow line has, is sent to a faster one too after a while.
+func TestScheduleSlowHolder(t *testing.T) {
+	w := newWorld("slow", "fast")
+	w.link(0, 1)
+	b := w.blob(1, 0, 1)
+	w.has(b, 0, 0)
+	w.members[0].pace.each, w.members[1].pace.each = time.Second, 100*time.Millisecond
+	w.schedule(w.now)
+	if got := w.under()[1]; got != 0 {
+		t.Errorf("%d under way at once, before its peer could give it", got)
+	}
+	w.now = w.now.Add(longAgo)
+	for _, m := range w.members {
+		m.heard = w.now
+	}
+	w.schedule(w.now)
+	if got := w.under()[1]; got != 1 {
+		t.Errorf("%d under way after %s", got, longAgo)
+	}
+}
+
+// longAgo is longer than the delays of these tests make a chunk late.
+const longAgo = 4 * hedgeLeast
+
 // TestScheduleStuck: a member that was fast and takes nothing more is no reason to pass others by.
 func TestScheduleStuck(t *testing.T) {
 	w := newWorld("slow", "stuck")
