@@ -156,6 +156,7 @@ func (s *session) open(ctx context.Context) error {
 	if s.Old != "" {
 		replace(ctx, s.Old, s.hello.Run)
 	}
+	sweep(s.Dir, time.Now())
 	var dir string
 	if s.store, dir, err = openStore(append(s.Spools, filepath.Join(s.Dir, "spool")), s.hello.Quota); err != nil {
 		return err
