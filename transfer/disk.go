@@ -24,8 +24,12 @@ func plainSize(b layers.Blob) int64 {
 	return b.Roughly() * unpackFactor
 }
 
+// helperRoom is what the helper takes on a host, in bytes: itself and its folders.
+const helperRoom = 12 << 20
+
 // diskNeed estimates the most space that the loads take at one time. A containerd store keeps the blobs beside what
-// they unpack to; a graph driver keeps an archive only until its load is done, and there are two at a time.
+// they unpack to; a graph driver keeps an archive only until its load is done, and there are two at a time. The helper has
+// the chunks of what is sent until it is loaded: mostly on the same disk, which is taken for granted here.
 func diskNeed(h HostPlan) int64 {
 	var plain, sent, peak, before int64
 	for _, l := range h.Loads {
@@ -37,8 +41,11 @@ func diskNeed(h HostPlan) int64 {
 		peak = max(peak, before+load)
 		sent, before = sent+load, load
 	}
-	if h.Holding.Held.ContainerdStore {
-		return plain + sent
+	if plain+sent == 0 {
+		return 0
 	}
-	return plain + peak
+	if h.Holding.Held.ContainerdStore {
+		return plain + 2*sent + helperRoom
+	}
+	return plain + peak + sent + helperRoom
 }

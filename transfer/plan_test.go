@@ -85,7 +85,7 @@ h: docker 28.5.2, graph driver: holds 0 of 5 layers, send about 0 B in 2 loads a
   load 2 makes layers 1 to 5: 333333333333 444444444444 555555555555
 `},
 		"disk too small": {five, Holding{Info: graph, Free: 200 * mb}, `
-h: docker 28.5.2, graph driver: refused: disk too small: needs about 353.1 MB in /var/lib/docker, 200.0 MB free
+h: docker 28.5.2, graph driver: refused: disk too small: needs about 488.5 MB in /var/lib/docker, 200.0 MB free
 `},
 		"no layers": {planImage(layers.Plain), prefix(graph, 0), `
 h: docker 28.5.2, graph driver: holds all 0 layers, load the metadata
@@ -109,16 +109,20 @@ func TestPlanDiskNeed(t *testing.T) {
 		held layers.Held
 		want int64
 	}{
-		"graph driver: unpacked, two archives at a time": {img, layers.Held{}, 170*mb + 75*mb},
-		"graph driver, one layer":                        {img, layers.Held{Prefix: 2}, 20*mb + 10*mb},
-		"containerd: unpacked, and all blobs":            {img, layers.Held{ContainerdStore: true}, 170*mb + 85*mb},
-		"compressed source":                              {gz, layers.Held{}, 300*mb + 100*mb},
+		"graph driver: unpacked, two archives at a time": {img, layers.Held{}, 170*mb + 75*mb + 85*mb + helperRoom},
+		"graph driver, one layer":                        {img, layers.Held{Prefix: 2}, 20*mb + 2*10*mb + helperRoom},
+		"containerd: unpacked, and all blobs":            {img, layers.Held{ContainerdStore: true}, 170*mb + 2*85*mb + helperRoom},
+		"nothing is missing":                             {img, layers.Held{Prefix: 3}, 0},
+		"compressed source":                              {gz, layers.Held{}, 300*mb + 2*100*mb + helperRoom},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			h := newHostPlan(Asked{Image: tt.img, Holding: Holding{Held: tt.held, Free: tt.want}}, 1, smallLoad)
 			if h.Need != tt.want || h.Refused != nil {
 				t.Errorf("need %d, want %d, refused %v", h.Need, tt.want, h.Refused)
+			}
+			if tt.want == 0 {
+				return
 			}
 			h.Holding.Free--
 			if h.Refused = h.refuse(1); h.Refused == nil {

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -239,7 +240,13 @@ func TestSlowLineKeepsTheLock(t *testing.T) {
 // TestDiskTooSmall: refused before a byte is sent.
 func TestDiskTooSmall(t *testing.T) {
 	conf := appOf(t, "bulky", []string{"h4"}, "")
-	src := imageOf(t, images.Spec{Ref: "bulky:v1", Version: "v1", Layers: []images.Layer{{Name: "bulk", Size: 900 << 20, Files: 40}}})
+	src := imageOf(t, images.Spec{Ref: "bulky:v1", Version: "v1", Layers: []images.Layer{{Name: "bulk", Size: 128 << 20, Files: 40}}})
+	t.Cleanup(func() {
+		if out, err := world.lab.Host("h4").Exec(context.WithoutCancel(t.Context()), "rm -f /var/filler"); err != nil {
+			t.Error(err, out)
+		}
+	})
+	script(t, "h4", "fallocate -l $(($(df --output=avail -k /var/lib/docker | tail -n 1) - 100 * 1024))K /var/filler")
 	o := mustShip(t, 82, "deploy", src, "-c", conf)
 	wants(t, o.stderr, "h4", "free", "hint")
 	if got := running(t, "bulky", "h4"); len(got) != 0 {

