@@ -23,7 +23,7 @@ type Stats struct {
 
 // Make writes the patch that turns old into new, whose digests and sizes are h. Both are read at random, by several
 // goroutines, and must not change. The same versions give the same patch. It takes two processors, 8 to 16 bytes
-// of memory for each 32 bytes of the base (64 MB at most) and about 140 MB beside.
+// of memory for each 32 bytes of the base (64 MB at most) and about 175 MB beside.
 func Make(ctx context.Context, w io.Writer, h Header, old, new io.ReaderAt) (Stats, error) {
 	if err := h.check(); err != nil {
 		return Stats{}, fmt.Errorf("make patch: %w", err)
