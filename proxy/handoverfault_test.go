@@ -121,9 +121,7 @@ func TestPredecessorHangs(t *testing.T) {
 	dir := t.TempDir()
 	p := startProcess(t, dir)
 	p.deploy(Service{Name: "a"}, newApp(t, "v1").Target, 1)
-	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	p.freeze()
 	begin := time.Now()
 	err := Run(t.Context(), Options{HTTPAddr: p.addr, StateDir: p.dir, Socket: p.socket})
 	if !errors.Is(err, errLocked) || !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(begin) > 15*time.Second {

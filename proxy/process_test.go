@@ -2,11 +2,14 @@ package proxy
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -80,6 +83,27 @@ func (p *process) ends(patience time.Duration) {
 	case <-time.After(patience):
 		p.t.Errorf("process %d is still there", p.cmd.Process.Pid)
 	}
+}
+
+// freeze stops the process, and returns when none of its threads runs.
+func (p *process) freeze() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		p.t.Fatal(err)
+	}
+	eventually(p.t, "the process stops", func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+		if err != nil || len(threads) == 0 {
+			return false
+		}
+		for _, path := range threads {
+			b, err := os.ReadFile(path)
+			if _, state, ok := strings.Cut(string(b), ") "); err != nil || !ok || state[0] != 'T' {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // files is how many the process has open.
