@@ -39,7 +39,9 @@ func TestForecastIsWhatHappens(t *testing.T) {
 	if err := img.OCILayout(layout); err != nil {
 		t.Fatal(err)
 	}
-	var last struct{ Result struct{ Result transfer.Forecast } }
+	var last struct {
+		Result struct{ Result transfer.Forecast }
+	}
 	lines := strings.Split(strings.TrimSpace(mustShip(t, 0, append([]string{"push", "--dry-run", "--json", "oci:" + layout}, trio...)...).stdout), "\n")
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
 		t.Fatal(err)
