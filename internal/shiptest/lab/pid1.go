@@ -4,6 +4,7 @@ package lab
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -53,8 +54,7 @@ func fatal(act string, err error) {
 // passGate returns only on failure.
 func passGate(args []string) error {
 	runtime.LockOSThread()
-	b := make([]byte, 1)
-	if n, err := os.NewFile(gateFD, "gate").Read(b); n != 1 || b[0] != gateOpen {
+	if b, err := readGate(); err != nil || b != gateOpen {
 		return fmt.Errorf("owner is gone: %w", err)
 	}
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
@@ -89,9 +89,25 @@ func runHost(dir string) error {
 
 // dieWithOwner ends pid 1, and with it the host, when the owner closes its end of the pipe or dies.
 func dieWithOwner() {
-	b := make([]byte, 1)
-	_, _ = os.NewFile(gateFD, "gate").Read(b)
+	_, _ = readGate()
 	os.Exit(1)
+}
+
+// readGate waits for a byte from the owner; its end is io.EOF. It has no *os.File of the gate: one that is collected
+// closes it, and a host whose gate is closed takes its owner for dead.
+func readGate() (byte, error) {
+	b := make([]byte, 1)
+	for {
+		switch n, err := unix.Read(gateFD, b); {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return b[0], nil
+		}
+	}
 }
 
 // service is a program that is started again when it ends, as systemd would.
