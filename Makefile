@@ -9,22 +9,23 @@ VERSION := $(shell git -c safe.directory='*' describe --tags --always --dirty 2>
 BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -X main.buildVersion=$(VERSION)'
 
 # What hosts are given does not change with the version: a host that has it needs no other.
-HELPERS  = cmd/ship/helperbin/bin
-HELPER   = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
+CARRIED  = cmd/ship/carried/bin
+FOR_HOST = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: build helpers test check unit setup demo bench install clean
+.PHONY: build carried test check unit setup demo bench install clean
 
-build: helpers ## bin/ship, static
-	$(BUILD) -tags helpers -o bin/ship ./cmd/ship
+build: carried ## bin/ship, static
+	$(BUILD) -tags carried -o bin/ship ./cmd/ship
 
-helpers: ## what bin/ship puts on hosts, for each architecture
-	@mkdir -p $(HELPERS)
-	@set -e; for arch in amd64 arm64; do \
-		GOARCH=$$arch $(HELPER) -o $(HELPERS)/$$arch ./cmd/ship-helper; \
-		gzip -9nc $(HELPERS)/$$arch >$(HELPERS)/$$arch.gz; \
-		echo "$$(sha256sum <$(HELPERS)/$$arch | cut -c1-64) $$(wc -c <$(HELPERS)/$$arch)" >$(HELPERS)/$$arch.sum; \
-		rm $(HELPERS)/$$arch; \
-	done
+carried: ## what bin/ship puts on hosts, for each architecture
+	@mkdir -p $(CARRIED)
+	@set -e; for arch in amd64 arm64; do for program in helper proxy; do \
+		to=$(CARRIED)/$$program-$$arch; \
+		GOARCH=$$arch $(FOR_HOST) -o $$to ./cmd/ship-$$program; \
+		gzip -9nc $$to >$$to.gz; \
+		echo "$$(sha256sum <$$to | cut -c1-64) $$(wc -c <$$to)" >$$to.sum; \
+		rm $$to; \
+	done; done
 
 test: setup check unit ## everything; needs root
 
@@ -52,4 +53,4 @@ install: build
 	install -D -m 0755 bin/ship $(DESTDIR)$(PREFIX)/bin/ship
 
 clean:
-	rm -rf bin $(HELPERS)
+	rm -rf bin $(CARRIED)

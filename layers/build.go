@@ -78,6 +78,50 @@ func (s single) Image(_ context.Context, p Platform) (*Image, error) {
 	return s.img, nil
 }
 
+// Together is one source of the platforms of all, which must differ. Closing it closes them.
+func Together(all ...Source) (Source, error) {
+	var t together
+	for _, s := range all {
+		for _, p := range s.Platforms() {
+			if slices.Contains(t.Platforms(), p) {
+				return nil, fmt.Errorf("two images for %s", p)
+			}
+		}
+		t = append(t, s)
+	}
+	return t, nil
+}
+
+type together []Source
+
+func (t together) Platforms() (all []Platform) {
+	for _, s := range t {
+		all = append(all, s.Platforms()...)
+	}
+	return all
+}
+
+func (t together) Image(ctx context.Context, p Platform) (*Image, error) {
+	all := t.Platforms()
+	i, err := choosePlatform(all, p)
+	if err != nil {
+		return nil, err
+	}
+	p = all[i]
+	for i >= len(t[0].Platforms()) {
+		i, t = i-len(t[0].Platforms()), t[1:]
+	}
+	return t[0].Image(ctx, p)
+}
+
+func (t together) Close() error {
+	var errs []error
+	for _, s := range t {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}
+
 func builtConfig(c BuildConfig, d DiffID) ([]byte, error) {
 	type health struct {
 		Test []string

@@ -14,11 +14,11 @@ import (
 	"ship/transfer"
 )
 
-// ProxyImage is the image of ship's own proxy: made from the running binary, shipped like any other.
+// ProxyImage is the image of ship's own proxy, shipped like any other.
 type ProxyImage struct {
 	Source   layers.Source
-	ID       string // first 12 hex digits of its config digest
-	Version  string // of ship
+	ID       string // 12 hex digits; of what is in it, for all platforms
+	Version  string // of ship: who starts it, for people
 	HTTPPort int
 }
 
@@ -35,7 +35,7 @@ func (p ProxyImage) spec(name string) docker.ContainerSpec {
 	stop, port, instance := 30, strconv.Itoa(p.HTTPPort), newInstance()
 	return docker.ContainerSpec{
 		Name: name, Image: p.Ref(), Network: "host", Restart: restartAlways,
-		Cmd:          []string{"--http-port", port, "--instance", instance},
+		Cmd:          []string{"--http-port", port, "--instance", instance, "--version", p.Version},
 		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelInstance: instance},
 		Mounts:       []docker.Mount{{Type: "volume", Source: ProxyName, Target: "/state"}},
 		CapDrop:      []string{"ALL"},
@@ -115,7 +115,7 @@ func BootProxy(ctx context.Context, in Inputs, replace bool) error {
 	}
 	p := in.Proxy
 	for i, o := range found {
-		if !o.Running || replace && (o.Version != p.Version || o.Image != p.Ref() || o.Port != p.HTTPPort || o.Err != nil) {
+		if !o.Running || replace && (o.Image != p.Ref() || o.Port != p.HTTPPort || o.Err != nil) {
 			targets, at = append(targets, TransferHost(in.Hosts[i])), append(at, in.Hosts[i])
 		}
 	}

@@ -41,8 +41,15 @@ func (c *DoctorCmd) Run(ctx context.Context, d *deps) error {
 		defer closeSource()
 	}
 	worst = errors.Join(worst, err)
+	px, err := proxyImage(ctx, t.conf.Proxy.HTTPPort)
+	if err != nil {
+		all = append(all, checked("here", "proxy", "", err))
+		worst = errors.Join(worst, err)
+	} else {
+		defer px.Source.Close()
+	}
 	for _, name := range t.hosts {
-		checks, err := d.examine(ctx, t, name)
+		checks, err := d.examine(ctx, t, name, px)
 		all = append(all, checks...)
 		worst = errors.Join(worst, err)
 	}
@@ -69,7 +76,7 @@ func checked(where, what, found string, err error) check {
 }
 
 // examine looks at one host.
-func (d *deps) examine(ctx context.Context, t *target, name string) ([]check, error) {
+func (d *deps) examine(ctx context.Context, t *target, name string, px orchestrate.ProxyImage) ([]check, error) {
 	one := *t
 	one.hosts = []string{name}
 	f, err := d.connectTarget(ctx, &one)
@@ -91,7 +98,7 @@ func (d *deps) examine(ctx context.Context, t *target, name string) ([]check, er
 		check{name, "docker", fmt.Sprintf("%s, %s, linux/%s", o.Info.ServerVersion, store, o.Info.Arch), "", true},
 		check{name, "disk", ui.Bytes(o.Free) + " free in " + o.Info.RootDir, "less than 2 GB: `ship prune` may help", o.Free < 0 || o.Free >= lowDisk},
 		check{name, "state", o.StateDir, "", true})
-	all = append(all, proxyCheck(o, t))
+	all = append(all, proxyCheck(o, t.conf.Proxy.HTTPPort, px))
 	leases, err := orchestrate.Leases(ctx, t.app, f.Hosts)
 	switch {
 	case err != nil:
@@ -107,13 +114,12 @@ func (d *deps) examine(ctx context.Context, t *target, name string) ([]check, er
 	return all, nil
 }
 
-func proxyCheck(o orchestrate.Observed, t *target) check {
-	port := t.conf.Proxy.HTTPPort
+func proxyCheck(o orchestrate.Observed, port int, px orchestrate.ProxyImage) check {
 	switch {
 	case o.Proxy.Err != nil:
 		return check{o.Host, "proxy", "runs, but does not answer: " + o.Proxy.Err.Error(), "`ship proxy logs`, `ship proxy upgrade`", false}
-	case o.Proxy.Running && o.Proxy.Version != version():
-		return check{o.Host, "proxy", "runs, version " + o.Proxy.Version, "this is " + version() + ": `ship proxy upgrade` when it suits", true}
+	case o.Proxy.Running && px.ID != "" && o.Proxy.Image != px.Ref():
+		return check{o.Host, "proxy", "runs, version " + o.Proxy.Version, "that of ship " + version() + " is another: `ship proxy upgrade` when it suits", true}
 	case o.Proxy.Running:
 		return check{o.Host, "proxy", "runs, version " + o.Proxy.Version, "", true}
 	case slices.Contains(o.Listening, port):

@@ -7,7 +7,7 @@ import (
 	"os/signal"
 	"syscall"
 
-	"ship/cmd/ship/helperbin"
+	"ship/cmd/ship/carried"
 	"ship/internal/event"
 	"ship/transfer"
 	"ship/transfer/helper"
@@ -25,7 +25,7 @@ func runHelper(ctx context.Context, args []string) int {
 
 // helpers are the programs that hosts can be given. None is no reason to stop: hosts are served without then.
 func (d *deps) helpers() map[string]transfer.Binary {
-	all, err := helperbin.All()
+	all, err := carried.All(carried.Helper)
 	if err != nil {
 		d.ui.Emit(event.Event{Type: event.Message, Text: "no helper for hosts: " + err.Error()})
 	}

@@ -18,6 +18,7 @@ import (
 
 	"ship/internal/sshx"
 	"ship/internal/ui"
+	"ship/proxy"
 	"ship/transfer/place"
 )
 
@@ -81,8 +82,8 @@ func run(args []string) int {
 	}()
 
 	// What runs inside the proxy's container is no command for people, and must start without parsing anything else.
-	if isInside(args) {
-		return runInside(ctx, args[1], args[2:])
+	if proxy.IsCommand(args) {
+		return proxy.Command(ctx, args)
 	}
 	// On a host that images are sent to, the program goes by another name.
 	if strings.HasPrefix(filepath.Base(os.Args[0]), place.Prefix) {

@@ -3,18 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 
 	"ship/internal/docker"
 	"ship/layers"
 	"ship/orchestrate"
-	"ship/proxy"
 	"ship/transfer/engine"
 )
 
@@ -101,22 +97,4 @@ func versionOf(name, id string) string {
 		return name[i+1:]
 	}
 	return id
-}
-
-// proxyImage makes the proxy's image of this very program.
-func proxyImage(ctx context.Context, httpPort int) (orchestrate.ProxyImage, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return orchestrate.ProxyImage{}, fmt.Errorf("find this program: %w", err)
-	}
-	platform := layers.Platform{OS: "linux", Arch: runtime.GOARCH}
-	src, err := proxy.Image(self, platform)
-	if err != nil {
-		return orchestrate.ProxyImage{}, fmt.Errorf("make the proxy's image: %w", err)
-	}
-	img, err := src.Image(ctx, platform)
-	if err != nil {
-		return orchestrate.ProxyImage{}, errors.Join(fmt.Errorf("make the proxy's image: %w", err), src.Close())
-	}
-	return orchestrate.ProxyImage{Source: src, ID: img.ConfigDigest().Short(), Version: version(), HTTPPort: httpPort}, nil
 }

@@ -1,7 +1,7 @@
-// Package helperbin has the helper program for hosts of several architectures. `make build` puts it in, for Linux on
-// amd64 and arm64. A program built by plain `go build` has none and offers itself, to hosts of its own architecture: it is
-// the helper under the helper's name.
-package helperbin
+// Package carried has the programs that hosts are given, the helper and the proxy, for several architectures. `make build`
+// puts them in, for Linux on amd64 and arm64: small ones, which do not change when nothing of theirs did. A program built by
+// plain `go build` has none and offers itself, to hosts of its own architecture: it is both under their names.
+package carried
 
 import (
 	"compress/gzip"
@@ -19,14 +19,20 @@ import (
 	"ship/transfer/place"
 )
 
-// ErrNone is wrapped by the error of an architecture that there is no helper for.
-var ErrNone = errors.New("no helper in this program")
+// The programs.
+const (
+	Helper = "helper"
+	Proxy  = "proxy"
+)
 
-// All are the helpers at hand, by architecture as Go calls it.
-func All() (map[string]place.Binary, error) {
+// ErrNone is wrapped by the error of an architecture that a program is not there for.
+var ErrNone = errors.New("not in this program")
+
+// All are a program's builds at hand, by architecture as Go calls it.
+func All(program string) (map[string]place.Binary, error) {
 	all := make(map[string]place.Binary)
 	for _, arch := range []string{"amd64", "arm64", runtime.GOARCH} {
-		b, err := For(arch)
+		b, err := For(program, arch)
 		if err != nil && !errors.Is(err, ErrNone) {
 			return nil, err
 		}
@@ -37,25 +43,27 @@ func All() (map[string]place.Binary, error) {
 	return all, nil
 }
 
-// For returns the helper for Linux on an architecture: the one built for it, else this very program.
-func For(arch string) (place.Binary, error) {
-	b, err := carried(embedded(), arch)
+// For returns a program for Linux on an architecture: the one built for it, else this very program.
+func For(program, arch string) (place.Binary, error) {
+	b, err := carried(embedded(), program, arch)
 	if errors.Is(err, fs.ErrNotExist) {
 		b, err = self(arch)
 	}
 	if err != nil {
-		return place.Binary{}, fmt.Errorf("helper for %s: %w", arch, err)
+		return place.Binary{}, fmt.Errorf("%s for %s: %w", program, arch, err)
 	}
 	return b, nil
 }
 
-// carried reads what `make build` put in: ARCH.gz, and in ARCH.sum the SHA-256 and the size of what is in it.
-func carried(files fs.FS, arch string) (place.Binary, error) {
-	sum, err := fs.ReadFile(files, "bin/"+arch+".sum")
+// carried reads what `make build` put in: PROGRAM-ARCH.gz, and in PROGRAM-ARCH.sum the SHA-256 and the size of what is in
+// it.
+func carried(files fs.FS, program, arch string) (place.Binary, error) {
+	path := "bin/" + program + "-" + arch
+	sum, err := fs.ReadFile(files, path+".sum")
 	if err != nil {
 		return place.Binary{}, err
 	}
-	st, err := fs.Stat(files, "bin/"+arch+".gz")
+	st, err := fs.Stat(files, path+".gz")
 	if err != nil {
 		return place.Binary{}, err
 	}
@@ -65,7 +73,7 @@ func carried(files fs.FS, arch string) (place.Binary, error) {
 		return place.Binary{}, fmt.Errorf("%q is not a digest and a size", sum)
 	}
 	return place.Binary{SHA256: digest, Size: n, GzipSize: st.Size(), Open: func() (io.ReadCloser, error) {
-		return files.Open("bin/" + arch + ".gz")
+		return files.Open(path + ".gz")
 	}}, nil
 }
 

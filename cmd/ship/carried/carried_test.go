@@ -1,4 +1,4 @@
-package helperbin
+package carried
 
 import (
 	"bytes"
@@ -62,7 +62,7 @@ func machine(text []byte) string {
 }
 
 func TestAll(t *testing.T) {
-	all, err := All()
+	all, err := All(Helper)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestAll(t *testing.T) {
 			t.Errorf("the helper for %s is %s", arch, got)
 		}
 	}
-	if _, err := For("vax"); !errors.Is(err, ErrNone) {
+	if _, err := For(Helper, "vax"); !errors.Is(err, ErrNone) {
 		t.Errorf("another machine: %v, want ErrNone", err)
 	}
 }
@@ -105,12 +105,12 @@ func TestCarried(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte("program"))
 	files := fstest.MapFS{
-		"bin/arm64.gz": {Data: gz.Bytes()}, "bin/arm64.sum": {Data: []byte(hex.EncodeToString(sum[:]) + " 7\n")},
-		"bin/one.gz": {}, "bin/one.sum": {Data: []byte("short 7\n")},
-		"bin/two.gz": {}, "bin/two.sum": {Data: []byte(strings.Repeat("0", 64) + "\n")},
-		"bin/three.sum": {Data: []byte(strings.Repeat("0", 64) + " 7\n")},
+		"bin/proxy-arm64.gz": {Data: gz.Bytes()}, "bin/proxy-arm64.sum": {Data: []byte(hex.EncodeToString(sum[:]) + " 7\n")},
+		"bin/proxy-one.gz": {}, "bin/proxy-one.sum": {Data: []byte("short 7\n")},
+		"bin/proxy-two.gz": {}, "bin/proxy-two.sum": {Data: []byte(strings.Repeat("0", 64) + "\n")},
+		"bin/proxy-three.sum": {Data: []byte(strings.Repeat("0", 64) + " 7\n")},
 	}
-	b, err := carried(files, "arm64")
+	b, err := carried(files, Proxy, "arm64")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,12 +118,12 @@ func TestCarried(t *testing.T) {
 		t.Errorf("carried: %+v", b)
 	}
 	for _, arch := range []string{"one", "two"} {
-		if _, err := carried(files, arch); err == nil || errors.Is(err, fs.ErrNotExist) {
+		if _, err := carried(files, Proxy, arch); err == nil || errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want a complaint about its sum", arch, err)
 		}
 	}
 	for _, arch := range []string{"three", "none"} {
-		if _, err := carried(files, arch); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := carried(files, Proxy, arch); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("%s: %v, want fs.ErrNotExist", arch, err)
 		}
 	}
