@@ -58,6 +58,8 @@ type Proxy interface {
 	Drain(ctx context.Context, service, targetID string, timeout time.Duration) (proxy.Drained, error)
 	Remove(ctx context.Context, service string, generation int64) error
 	Status(ctx context.Context) (proxy.Status, error)
+	Halt(ctx context.Context, service string, h proxy.Halt) error
+	Resume(ctx context.Context, service string, kind proxy.HaltKind) (was bool, err error)
 }
 
 // TransferHost is h as package transfer sees it.

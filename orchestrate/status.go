@@ -2,6 +2,8 @@ package orchestrate
 
 import (
 	"time"
+
+	"ship/proxy"
 )
 
 // StatusRow is one container of the app, as `ship status` shows it.
@@ -15,6 +17,8 @@ type StatusRow struct {
 	Traffic   string    `json:"traffic"` // serving, draining, standby (retained for a rollback), leftover (of a broken run)
 	InFlight  int       `json:"in_flight"`
 	Since     time.Time `json:"since"`
+
+	Halt *proxy.Halt `json:"halt,omitempty"` // the proxy keeps requests from the container that serves
 }
 
 // Status makes rows of what was observed, newest generation first on each host.
@@ -46,7 +50,7 @@ func statusRow(app App, o *Observed, d Deployed) StatusRow {
 		row.Traffic = "standby"
 	}
 	if s, ok := o.Proxy.service(app.proxyService(d.Role)); ok && d.Serving {
-		row.Health, row.InFlight = s.Active.Health, s.Active.InFlight
+		row.Health, row.InFlight, row.Halt = s.Active.Health, s.Active.InFlight, s.Halt
 	}
 	return row
 }

@@ -106,6 +106,29 @@ func (c *Client) Remove(ctx context.Context, service string, generation int64) e
 	return c.do(ctx, http.MethodPost, "remove", call{Service: service, Generation: generation}, nil)
 }
 
+// Halt keeps new requests from the service; one that there was before is replaced. An *OldProxyError is a proxy that
+// cannot.
+func (c *Client) Halt(ctx context.Context, service string, h Halt) error {
+	return c.do(ctx, http.MethodPost, "halt", call{Service: service, Halt: &h}, nil)
+}
+
+// Resume ends a halt of that kind, and tells whether there was one.
+func (c *Client) Resume(ctx context.Context, service string, kind HaltKind) (was bool, err error) {
+	var r resumed
+	err = c.do(ctx, http.MethodPost, "resume", call{Service: service, Kind: kind}, &r)
+	return r.Was, err
+}
+
+// OldProxyError is a proxy older than this program, that lacks a call.
+type OldProxyError struct{ Call string }
+
+func (e *OldProxyError) Error() string {
+	return "the proxy is older than this program, and does not know " + e.Call
+}
+
+// Hint says what to do.
+func (e *OldProxyError) Hint() string { return "`ship proxy upgrade` replaces it; no request is lost" }
+
 // reload tells a proxy that has handed over that its successor has changed a service.
 func (c *Client) reload(ctx context.Context, service string) error {
 	return c.do(ctx, http.MethodPost, "reload", call{Service: service}, nil)
@@ -117,6 +140,9 @@ func (c *Client) do(ctx context.Context, method, verb string, in, out any) error
 		return err
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusNotFound {
+		return &OldProxyError{verb}
+	}
 	if resp.StatusCode != http.StatusOK {
 		return readFailure(resp.Body)
 	}

@@ -101,6 +101,10 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		redirect(w, r, s.CanonicalHost, x.origin)
 		return
 	}
+	if !g.open(w, r, x) {
+		return
+	}
+	s = x.service
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
 			writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)

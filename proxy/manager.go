@@ -39,6 +39,7 @@ type service struct {
 	stop     context.CancelFunc // of the active target's health checks
 	prepared map[string]*prepared
 	leaving  []*upstream // no longer active; requests may still be with them
+	valve    valve
 }
 
 // StaleError is a call of a run that a later one has overtaken.
@@ -87,10 +88,12 @@ func (m *manager) activate(s *service, r record, health *Attempt) {
 	}
 	old := s.live
 	s.record, s.live = r, nil
+	s.valve.set(r.Halt)
 	if r.Active != nil {
 		u := newUpstream(m.life, r.Active.Target, r.Active.Service, m.hold)
 		u.health.Store(health)
 		s.live = newLive(r.Active.Service, u)
+		s.live.valve = &s.valve
 		ctx, stop := context.WithCancel(m.life)
 		s.stop = stop
 		m.wg.Go(func() { m.checker.watch(ctx, u, r.Active.Service) })
@@ -166,7 +169,7 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 		return Switched{}, err
 	}
 	s := m.services[name]
-	next := record{Generation: generation, Active: &p.placed, Previous: s.record.Active}
+	next := record{Generation: generation, Active: &p.placed, Previous: s.record.Active, Halt: s.record.Halt}
 	if s.record.Generation == generation && s.record.Active != nil && !s.record.Undone {
 		next.Previous = s.record.Previous // an undo takes the whole run back
 	}
@@ -200,7 +203,7 @@ func (m *manager) undo(ctx context.Context, name string, generation int64) error
 	case s.record.Generation < generation || s.record.Undone || s.record.Active == nil:
 		return nil
 	}
-	next := record{Generation: generation, Active: s.record.Previous, Undone: true}
+	next := record{Generation: generation, Active: s.record.Previous, Undone: true, Halt: s.record.Halt}
 	if err := m.store.save(name, next); err != nil {
 		return err
 	}

@@ -34,6 +34,8 @@ type call struct {
 	Target     string        `json:"target,omitempty"`
 	Generation int64         `json:"generation,omitempty"`
 	Timeout    time.Duration `json:"timeout_ns,omitempty"`
+	Halt       *Halt         `json:"halt,omitempty"`
+	Kind       HaltKind      `json:"kind,omitempty"`
 }
 
 // prepareLine is one line of the answer to prepare: attempts, and then a token or a failure.
@@ -109,6 +111,10 @@ func (c control) handler() http.Handler {
 	c.onChange(mux, "remove", func(ctx context.Context, a call) (any, error) {
 		return struct{}{}, c.m.remove(ctx, a.Service, a.Generation)
 	})
+	c.onChange(mux, "halt", func(ctx context.Context, a call) (any, error) {
+		return struct{}{}, c.m.halt(ctx, a.Service, a.Halt)
+	})
+	c.onChange(mux, "resume", func(ctx context.Context, a call) (any, error) { return c.m.resume(ctx, a.Service, a.Kind) })
 	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
 		if next := c.m.successor.Load(); next != nil {
 			return next.Drain(ctx, a.Service, a.Target, a.Timeout)

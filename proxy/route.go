@@ -13,6 +13,7 @@ type live struct {
 	target  *upstream
 	trusted []netip.Prefix // TrustedProxies, parsed once
 	allowed []netip.Prefix // Allow
+	valve   *valve         // its service's, the same in all snapshots; nil = always open
 }
 
 func newLive(s Service, target *upstream) *live {

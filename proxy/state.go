@@ -19,6 +19,7 @@ type record struct {
 	Active     *placed `json:"active"`             // nil: removed, or undone to nothing
 	Previous   *placed `json:"previous,omitempty"` // where an undo goes; nil: to nothing
 	Undone     bool    `json:"undone,omitempty"`   // this generation's commit, or there was none
+	Halt       *Halt   `json:"halt,omitempty"`     // nil: requests are served
 }
 
 // placed is a target with the service's settings as they were with it.

@@ -21,6 +21,7 @@ type ServiceStatus struct {
 	Active     *TargetStatus  `json:"active"` // nil: none
 	Previous   *Target        `json:"previous,omitempty"`
 	Draining   []TargetStatus `json:"draining,omitempty"`
+	Halt       *Halt          `json:"halt,omitempty"` // nil: requests are served
 }
 
 // TargetStatus is one target.
@@ -46,7 +47,7 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status()}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state()}
 		if s.record.Previous != nil {
 			v.Previous = &s.record.Previous.Target
 		}

@@ -77,6 +77,7 @@ func interrupted(ctx context.Context, err error) error {
 func exitCode(err error) int {
 	var (
 		mixed       *orchestrate.MixedError
+		partly      *orchestrate.PartlyError
 		interrupt   *interruptError
 		locked      *orchestrate.LockedError
 		unreachable *sshx.UnreachableError
@@ -93,7 +94,7 @@ func exitCode(err error) int {
 		return 0
 	case errors.Is(err, errChanges):
 		return codeChanges
-	case errors.As(err, &mixed):
+	case errors.As(err, &mixed), errors.As(err, &partly):
 		return codeMixed
 	case errors.As(err, &interrupt):
 		return interruptCode(interrupt.signal)

@@ -44,6 +44,8 @@ type CLI struct {
 	Doctor   DoctorCmd   `cmd:"" help:"Check this machine and the hosts for what a deploy needs."`
 	Config   ConfigCmd   `cmd:"" help:"Print the configuration as ship understands it."`
 	Version  VersionCmd  `cmd:"" help:"Print the version."`
+
+	HaltCommands
 }
 
 // Globals are the flags of every command.

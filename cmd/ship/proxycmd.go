@@ -94,6 +94,9 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 				if v.Active != nil {
 					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, v.Active.Health, fmt.Sprint(v.Active.InFlight)
 				}
+				if v.Halt != nil {
+					row[5] = strings.TrimPrefix(row[5]+", "+haltText(v.Halt), ", ")
+				}
 				table = append(table, row)
 			}
 		}

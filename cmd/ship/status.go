@@ -30,6 +30,9 @@ func (c *StatusCmd) Run(ctx context.Context, d *deps) error {
 		}
 		table := [][]string{{"HOST", "ROLE", "RELEASE", "TRAFFIC", "STATE", "HEALTH", "SINCE"}}
 		for _, r := range rows {
+			if r.Halt != nil {
+				r.Traffic = haltText(r.Halt)
+			}
 			table = append(table, []string{r.Host, r.Role, r.Release.String(), r.Traffic, r.State, r.Health, age(r.Since)})
 		}
 		d.table(table)
