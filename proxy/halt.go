@@ -1,10 +1,9 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"net/http"
-	"sync/atomic"
 	"time"
 )
 
@@ -14,59 +13,44 @@ type Halt struct {
 	Kind       HaltKind  `json:"kind"`
 	Message    string    `json:"message,omitempty"`     // for clients; "" = the proxy's own words
 	RetryAfter Duration  `json:"retry_after,omitempty"` // that clients are told; 0 = nothing
+	For        Duration  `json:"for,omitempty"`         // a pause lasts so long at most; 0 = 30 s
 	Since      time.Time `json:"since"`                 // the proxy's to say
+	Until      time.Time `json:"until,omitzero"`        // the same; of a pause
 }
 
 // HaltKind is what becomes of the requests.
 type HaltKind string
 
-// Maintenance answers requests with 503.
-const Maintenance HaltKind = "maintenance"
+// What becomes of the requests.
+const (
+	Maintenance HaltKind = "maintenance" // they are answered with 503
+	Pause       HaltKind = "pause"       // they wait, and go on when it is ended; it ends by itself too, and then they get 503
+)
 
 // Limits of what a halt may say.
 const (
 	maxHaltMessage = 1000 // bytes
 	maxRetryAfter  = 7 * 24 * time.Hour
+	maxPause       = 10 * time.Minute
+	defaultPause   = 30 * time.Second
 )
 
 func (h Halt) check() error {
 	switch {
-	case h.Kind != Maintenance:
+	case h.Kind != Maintenance && h.Kind != Pause:
 		return fmt.Errorf("halt of kind %.20q: this proxy does not know it", h.Kind)
 	case len(h.Message) > maxHaltMessage:
 		return fmt.Errorf("the message has %d bytes, at most %d are allowed", len(h.Message), maxHaltMessage)
 	case h.RetryAfter < 0 || time.Duration(h.RetryAfter) > maxRetryAfter:
 		return fmt.Errorf("retry after %s: want at most %s", time.Duration(h.RetryAfter), maxRetryAfter)
+	case h.For < 0 || time.Duration(h.For) > maxPause || h.For > 0 && h.Kind != Pause:
+		return fmt.Errorf("for %s: a pause lasts at most %s, and nothing else ends by itself", time.Duration(h.For), maxPause)
 	}
 	return nil
 }
 
-// valve is a service's halt as requests meet it, and stays the same through all its releases. Open is a nil halt.
-type valve struct{ halt atomic.Pointer[Halt] }
-
-func (v *valve) set(h *Halt) { v.halt.Store(h) }
-
-// state is the halt that counts now; nil = none.
-func (v *valve) state() *Halt {
-	if v == nil { // a service that no manager has
-		return nil
-	}
-	return v.halt.Load()
-}
-
-// open tells whether a request may go on to its target; otherwise it has been answered.
-func (g *gate) open(w http.ResponseWriter, r *http.Request, x *exchange) bool {
-	h := x.service.valve.state()
-	if h == nil {
-		return true
-	}
-	text := h.Message
-	if text == "" {
-		text = "This is being worked on, and will be back soon."
-	}
-	writePage(w, r, http.StatusServiceUnavailable, text, seconds(time.Duration(h.RetryAfter)))
-	return false
-}
+// over tells whether a pause has ended by itself.
+func (h *Halt) over() bool { return h.Kind == Pause && !time.Now().Before(h.Until) }
 
 // seconds is d as Retry-After has it: rounded up, for who comes too early comes in vain.
 func seconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
@@ -77,11 +61,20 @@ func (m *manager) halt(ctx context.Context, name string, h *Halt) error {
 		return &refusedError{fmt.Errorf("service %.80s: no halt is given", name)}
 	}
 	next := *h
-	next.Since = time.Now().UTC().Round(0)
+	next.Since, next.Until = time.Now().UTC().Round(0), time.Time{}
 	if err := next.check(); err != nil {
 		return &refusedError{fmt.Errorf("service %.80s: %w", name, err)}
 	}
-	return m.turn(ctx, name, func(*Halt) *Halt { return &next })
+	if next.Kind == Pause {
+		next.For = cmp.Or(next.For, Duration(defaultPause))
+		next.Until = next.Since.Add(time.Duration(next.For))
+	}
+	return m.turn(ctx, name, func(now *Halt) (*Halt, error) {
+		if next.Kind == Pause && now != nil && now.Kind == Maintenance {
+			return nil, &refusedError{fmt.Errorf("service %s is in maintenance: there is nothing to pause", name)}
+		}
+		return &next, nil
+	})
 }
 
 // resumed is the answer to resume.
@@ -91,17 +84,18 @@ type resumed struct {
 
 // resume ends a halt of that kind, if there is one.
 func (m *manager) resume(ctx context.Context, name string, kind HaltKind) (r resumed, err error) {
-	err = m.turn(ctx, name, func(now *Halt) *Halt {
-		if r.Was = now != nil && now.Kind == kind; r.Was {
-			return nil
+	err = m.turn(ctx, name, func(now *Halt) (*Halt, error) {
+		if now == nil || now.Kind != kind {
+			return now, nil
 		}
-		return now
+		r.Was = !now.over()
+		return nil, nil
 	})
 	return r, err
 }
 
 // turn saves what to makes of a service's halt, and lets it count.
-func (m *manager) turn(ctx context.Context, name string, to func(*Halt) *Halt) error {
+func (m *manager) turn(ctx context.Context, name string, to func(*Halt) (*Halt, error)) error {
 	if err := m.change(ctx); err != nil {
 		return err
 	}
@@ -111,8 +105,9 @@ func (m *manager) turn(ctx context.Context, name string, to func(*Halt) *Halt) e
 		return &refusedError{fmt.Errorf("there is no service %.80s here", name)}
 	}
 	next := s.record
-	if next.Halt = to(s.record.Halt); next.Halt == s.record.Halt {
-		return nil
+	var err error
+	if next.Halt, err = to(s.record.Halt); err != nil || next.Halt == s.record.Halt {
+		return err
 	}
 	if err := m.store.save(name, next); err != nil {
 		return err

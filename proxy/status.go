@@ -22,6 +22,7 @@ type ServiceStatus struct {
 	Previous   *Target        `json:"previous,omitempty"`
 	Draining   []TargetStatus `json:"draining,omitempty"`
 	Halt       *Halt          `json:"halt,omitempty"` // nil: requests are served
+	Held       int            `json:"held,omitempty"` // requests that wait for the end of a pause
 }
 
 // TargetStatus is one target.
@@ -47,7 +48,7 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state()}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load())}
 		if s.record.Previous != nil {
 			v.Previous = &s.record.Previous.Target
 		}

@@ -16,6 +16,8 @@ import (
 // HaltCommands keep requests from the app for a while.
 type HaltCommands struct {
 	Maintenance MaintenanceCmd `cmd:"" help:"Have the proxies answer 503 with a message instead of the app."`
+	Pause       PauseCmd       `cmd:"" help:"Have the proxies hold new requests for a moment: for a migration, say."`
+	Resume      ResumeCmd      `cmd:"" help:"Let the requests that a pause holds go on."`
 }
 
 // MaintenanceCmd has the proxies answer for the app.
@@ -41,6 +43,27 @@ type MaintenanceOffCmd struct{}
 // Run is the command.
 func (c *MaintenanceOffCmd) Run(ctx context.Context, d *deps) error {
 	return d.resume(ctx, "maintenance off", proxy.Maintenance)
+}
+
+// PauseCmd holds new requests.
+type PauseCmd struct {
+	For time.Duration `default:"30s" placeholder:"DURATION" help:"The pause ends by itself after this, and what waits then gets 503."`
+}
+
+// Run is the command.
+func (c *PauseCmd) Run(ctx context.Context, d *deps) error {
+	if c.For <= 0 {
+		return usagef("for example --for 30s", "a pause for %s is none", c.For)
+	}
+	return d.halt(ctx, "pause", proxy.Halt{Kind: proxy.Pause, For: proxy.Duration(c.For)})
+}
+
+// ResumeCmd ends a pause.
+type ResumeCmd struct{}
+
+// Run is the command.
+func (c *ResumeCmd) Run(ctx context.Context, d *deps) error {
+	return d.resume(ctx, "resume", proxy.Pause)
 }
 
 // haltRow is a host in the result of these commands.

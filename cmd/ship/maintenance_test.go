@@ -95,3 +95,40 @@ func ask(t *testing.T, host, service string) (status int, retry, body string) {
 	}
 	return resp.StatusCode, resp.Header.Get("Retry-After"), string(b)
 }
+
+// TestPause: what comes meanwhile waits and meets the new release; and a pause that nobody ends does so by itself.
+func TestPause(t *testing.T) {
+	conf := appOf(t, "waits", []string{"h3"}, "")
+	mustShip(t, 0, "deploy", image(t, "waits:v1"), "-c", conf)
+	mustShip(t, 0, "proxy", "upgrade", "-c", conf) // to this build
+	mustShip(t, 0, "pause", "-c", conf)
+	answer := make(chan string, 1)
+	go func() {
+		c := client(world.lab.Host("h3"))
+		c.Timeout = 20 * time.Second
+		resp, err := c.Get("http://waits.test/")
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		_ = resp.Body.Close()
+		answer <- resp.Status + " " + resp.Header.Get("X-Version")
+	}()
+	mustShip(t, 0, "deploy", image(t, "waits:v2"), "-c", conf)
+	select {
+	case got := <-answer:
+		t.Errorf("not held: %s", got)
+	default:
+	}
+	wants(t, mustShip(t, 0, "status", "-c", conf).stdout, "pause for")
+	wants(t, mustShip(t, 0, "resume", "-c", conf).stdout, "resume: h3\n")
+	if got := <-answer; got != "200 OK v2" {
+		t.Errorf("after it: %s", got)
+	}
+	mustShip(t, 0, "pause", "--for", "1s", "-c", conf)
+	if status, retry, body := ask(t, "h3", "waits"); status != http.StatusServiceUnavailable || retry != "1" {
+		t.Errorf("nobody resumed: %d %q %s", status, retry, body)
+	}
+	serves(t, "waits", "v2", "h3")
+	wants(t, mustShip(t, 0, "resume", "-c", conf).stdout, "there was nothing to end")
+}
