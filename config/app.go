@@ -56,7 +56,13 @@ type Proxy struct {
 	MaxRequestBody  int64         // bytes; 0 = no limit
 	Allow           []string      // networks or addresses of clients that may come; none: all
 	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
+	BasicAuth       *BasicAuth    // who may come; nil: everybody
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
+}
+
+// BasicAuth is the one user that may come, and the name of the secret that is the password.
+type BasicAuth struct {
+	User, Password string
 }
 
 // Probe is the HTTP request by which the proxy tells a healthy container (answer 2xx) from another.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -64,6 +65,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"max_request_body":  d.size(&p.MaxRequestBody),
 		"allow":             d.lines(&p.Allow, checkNetwork),
 		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
+		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
 		"ssl":               d.noTLS,
@@ -131,6 +133,30 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 		"host":      d.text(&p.Host, checkDomain),
 		"successes": d.whole(&p.Successes, 1, 100),
 	})
+}
+
+// basicAuth reads a user and the name of a secret. The message never shows the second: it may be the password itself.
+func (d decoder) basicAuth(n *node, path string) *BasicAuth {
+	b := &BasicAuth{}
+	d.section(n, path, "proxy.basic_auth", keys{
+		"user": d.text(&b.User, func(s string) error {
+			if strings.Contains(s, ":") || len(s) > 128 {
+				return errors.New("a user's name has no colon, and at most 128 bytes")
+			}
+			return nil
+		}),
+		"password": func(n *node, path string) {
+			if n.kind != scalar || !isSecretName(n.text) {
+				d.fail(n, path, "its value stands in the environment or in the file secrets_path, never here", "not the name of a secret")
+				return
+			}
+			b.Password = n.text
+		},
+	})
+	if n.kind == mapping && (n.get("user") == nil || n.get("password") == nil) {
+		d.fail(n, path, "basic_auth: { user: ann, password: NAME_OF_A_SECRET }", "needs a user and a password")
+	}
+	return b
 }
 
 // checkProxied finds routes that reach nobody, and routes that reach two roles.

@@ -64,6 +64,9 @@ func (p Proxy) document() object {
 			{"successes", p.Probe.Successes}}.text("host", p.Probe.Host)},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
+	if b := p.BasicAuth; b != nil {
+		o = append(o, member{"basic_auth", object{{"user", b.User}, {"password", b.Password}}})
+	}
 	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).list("trusted_proxies", p.TrustedProxies)
 }
 

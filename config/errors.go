@@ -174,7 +174,8 @@ func (r *report) fail(n *node, path, hint, format string, args ...any) {
 
 // private says whether the lines at a path may hold values that nobody wants in a log.
 func private(path string) bool {
-	return slices.Contains(strings.Split(path, "."), "env")
+	parts := strings.Split(path, ".")
+	return slices.Contains(parts, "env") || slices.Contains(parts, "basic_auth")
 }
 
 // result is nil or Errors, those of the files in their order.

@@ -119,11 +119,14 @@ func (e Env) Resolve(s *SecretSource) (clear map[string]string, secret map[strin
 	return clear, secret, nil
 }
 
-// CheckSecrets tells in one error what is missing in the environments of all roles.
+// CheckSecrets tells in one error what is missing for all roles.
 func (a *App) CheckSecrets(s *SecretSource) error {
 	all := Env{}
 	for _, r := range a.Roles {
 		all.Secret = append(all.Secret, r.Env.Secret...)
+		if r.Proxy != nil && r.Proxy.BasicAuth != nil {
+			all.Secret = append(all.Secret, SecretRef{r.Proxy.BasicAuth.Password, r.Proxy.BasicAuth.Password})
+		}
 	}
 	_, _, err := all.Resolve(s)
 	return err

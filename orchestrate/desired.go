@@ -16,8 +16,8 @@ const settle = 3 * time.Second
 const logSize = "10m"
 
 // NewDesired is what the configuration asks for with a release's image. env is each role's environment, secrets
-// included, as KEY=value.
-func NewDesired(c *config.App, release Release, env map[string][]string) Desired {
+// included, as KEY=value; auth is each role's that has one.
+func NewDesired(c *config.App, release Release, env map[string][]string, auth map[string]*proxy.BasicAuth) Desired {
 	app := App{Service: c.Service, Destination: c.Destination}
 	want := Desired{
 		App: app, Release: release, Units: map[string][]Unit{},
@@ -25,13 +25,13 @@ func NewDesired(c *config.App, release Release, env map[string][]string) Desired
 	}
 	for _, r := range c.Roles {
 		for _, h := range r.Hosts {
-			want.Units[h] = append(want.Units[h], newUnit(app, r, h, release, env[r.Name]))
+			want.Units[h] = append(want.Units[h], newUnit(app, r, h, release, env[r.Name], auth[r.Name]))
 		}
 	}
 	return want
 }
 
-func newUnit(app App, r config.Role, host string, release Release, env []string) Unit {
+func newUnit(app App, r config.Role, host string, release Release, env []string, auth *proxy.BasicAuth) Unit {
 	stop := int(r.StopTimeout.Seconds())
 	u := Unit{Role: r.Name, Release: release, Image: app.ImageRef(release)}
 	u.Spec = docker.ContainerSpec{
@@ -51,7 +51,7 @@ func newUnit(app App, r config.Role, host string, release Release, env []string)
 				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
-			Allow: p.Allow, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
+			Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
 	}
 	return u

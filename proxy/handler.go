@@ -104,7 +104,9 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	if !g.open(w, r, x) {
 		return
 	}
-	s = x.service
+	if s = x.service; !s.authorised(w, r) {
+		return
+	}
 	if s.MaxRequestBody > 0 {
 		if r.ContentLength > s.MaxRequestBody {
 			writePage(w, r, http.StatusRequestEntityTooLarge, "The request is too large.", 0)

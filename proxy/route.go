@@ -13,11 +13,12 @@ type live struct {
 	target  *upstream
 	trusted []netip.Prefix // TrustedProxies, parsed once
 	allowed []netip.Prefix // Allow
+	guard   *guard         // BasicAuth; nil = none
 	valve   *valve         // its service's, the same in all snapshots; nil = always open
 }
 
 func newLive(s Service, target *upstream) *live {
-	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow)}
+	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth)}
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

@@ -49,6 +49,9 @@ func (m *manager) status() Status {
 			continue
 		}
 		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load())}
+		if v.BasicAuth != nil { // the hash is nobody's to see
+			v.BasicAuth = &BasicAuth{User: v.BasicAuth.User}
+		}
 		if s.record.Previous != nil {
 			v.Previous = &s.record.Previous.Target
 		}

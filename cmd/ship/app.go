@@ -18,6 +18,7 @@ import (
 	"ship/internal/event"
 	"ship/internal/sshx"
 	"ship/orchestrate"
+	"ship/proxy"
 )
 
 // target is the app of the configuration, with the hosts and roles that the flags leave of it.
@@ -163,23 +164,24 @@ func (d *deps) dead(o orchestrate.Owner) bool {
 	return err1 == nil && err2 == nil && filepath.Base(strings.TrimSuffix(other, " (deleted)")) != filepath.Base(strings.TrimSuffix(mine, " (deleted)"))
 }
 
-// environment resolves every role's variables, secrets included, as KEY=value in the order of their names.
-func (d *deps) environment(t *target) (map[string][]string, error) {
+// environment resolves every role's variables, secrets included, as KEY=value in the order of their names,
+// and the hashes of passwords.
+func (d *deps) environment(t *target) (map[string][]string, map[string]*proxy.BasicAuth, error) {
 	src, warnings, err := t.conf.OpenSecrets(os.LookupEnv)
 	if err != nil {
-		return nil, &usageError{err, ""}
+		return nil, nil, &usageError{err, ""}
 	}
 	for _, w := range warnings {
 		d.ui.Emit(event.Event{Type: event.Warning, Text: w})
 	}
 	if err := t.conf.CheckSecrets(src); err != nil {
-		return nil, &usageError{err, ""}
+		return nil, nil, &usageError{err, ""}
 	}
-	out := map[string][]string{}
+	out, auth := map[string][]string{}, map[string]*proxy.BasicAuth{}
 	for _, r := range t.conf.Roles {
 		clear, secret, err := r.Env.Resolve(src)
 		if err != nil {
-			return nil, &usageError{fmt.Errorf("role %s: %w", r.Name, err), ""}
+			return nil, nil, &usageError{fmt.Errorf("role %s: %w", r.Name, err), ""}
 		}
 		var kv []string
 		for k, v := range clear {
@@ -190,6 +192,22 @@ func (d *deps) environment(t *target) (map[string][]string, error) {
 		}
 		slices.Sort(kv)
 		out[r.Name] = kv
+		if auth[r.Name], err = t.basicAuth(r, src); err != nil {
+			return nil, nil, &usageError{fmt.Errorf("role %s: %w", r.Name, err), ""}
+		}
 	}
-	return out, nil
+	return out, auth, nil
+}
+
+// basicAuth hashes the password of a role: it goes no further than this. nil = the role has none.
+func (t *target) basicAuth(r config.Role, src *config.SecretSource) (*proxy.BasicAuth, error) {
+	if r.Proxy == nil || r.Proxy.BasicAuth == nil {
+		return nil, nil
+	}
+	password, _ := src.Lookup(r.Proxy.BasicAuth.Password) // CheckSecrets has found it
+	b, err := proxy.NewBasicAuth(t.app.Name()+"."+r.Name, r.Proxy.BasicAuth.User, password.Reveal())
+	if err != nil {
+		return nil, fmt.Errorf("secret %s: %w", r.Proxy.BasicAuth.Password, err)
+	}
+	return &b, nil
 }

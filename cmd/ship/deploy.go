@@ -55,7 +55,7 @@ func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
 	if err != nil {
 		return orchestrate.Plan{}, err
 	}
-	want := orchestrate.NewDesired(s.target.conf, release, s.env)
+	want := orchestrate.NewDesired(s.target.conf, release, s.env, s.auth)
 	want.Orphans = s.target.whole
 	p, refusals := orchestrate.NewPlan(want, found)
 	return p, errors.Join(refusals...)

@@ -33,7 +33,7 @@ func (c *DoctorCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	all = append(all, check{"here", "configuration", fmt.Sprintf("service %s, %d hosts", t.app.Name(), len(t.hosts)), "", true})
-	_, worst := d.environment(t)
+	_, _, worst := d.environment(t)
 	all = append(all, checked("here", "secrets", "all are set", worst))
 	_, _, closeSource, err := d.openSource(ctx, t.conf.Image)
 	all = append(all, checked("here", "image", t.conf.Image, err))

@@ -8,6 +8,7 @@ import (
 	"ship/internal/event"
 	"ship/layers"
 	"ship/orchestrate"
+	"ship/proxy"
 )
 
 // session is all that planning and executing a deploy need: configuration, source and links.
@@ -18,6 +19,7 @@ type session struct {
 	source layers.Source
 	ref    layers.Ref
 	env    map[string][]string
+	auth   map[string]*proxy.BasicAuth // by role, of those that have one
 	close  []func()
 }
 
@@ -36,7 +38,7 @@ func (d *deps) openSession(ctx context.Context, source string) (_ *session, err 
 	if source == "" {
 		source = s.target.conf.Image
 	}
-	if s.env, err = d.environment(s.target); err != nil {
+	if s.env, s.auth, err = d.environment(s.target); err != nil {
 		return nil, err
 	}
 	var closeSource func()
