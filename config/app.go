@@ -71,7 +71,8 @@ type Probe struct {
 	Host      string // Host header; "" = the proxy's choice
 	Interval  time.Duration
 	Timeout   time.Duration
-	Successes int // in a row
+	Successes int // in a row, for a new container
+	Failures  int // in a row, until one that serves gets no more requests
 }
 
 // Healthcheck is a command that the engine runs in the container.

@@ -50,7 +50,7 @@ func (d decoder) roleProxy(own *node, path string, base *node, proxied bool) (*P
 
 func (d decoder) proxy(n *node, path string) *Proxy {
 	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Path: "/up", Interval: time.Second,
-		Timeout: 5 * time.Second, Successes: 1}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
+		Timeout: 5 * time.Second, Successes: 1, Failures: 3}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
 		ResponseTimeout: 30 * time.Second}
 	d.section(n, path, "proxy", keys{
 		"host":              func(n *node, path string) { d.domains(n, path, &p.Hosts) },
@@ -132,6 +132,7 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 		"timeout":   d.duration(&p.Timeout, 10*time.Millisecond),
 		"host":      d.text(&p.Host, checkDomain),
 		"successes": d.whole(&p.Successes, 1, 100),
+		"failures":  d.whole(&p.Failures, 1, 1000),
 	})
 }
 

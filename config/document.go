@@ -61,7 +61,7 @@ func (p Proxy) document() object {
 	o := object{}.list("hosts", p.Hosts)
 	o = append(o, member{"app_port", p.AppPort}, member{"path_prefix", p.PathPrefix}, member{"strip_path_prefix", p.StripPathPrefix},
 		member{"healthcheck", object{{"path", p.Probe.Path}, {"interval", p.Probe.Interval.String()}, {"timeout", p.Probe.Timeout.String()},
-			{"successes", p.Probe.Successes}}.text("host", p.Probe.Host)},
+			{"successes", p.Probe.Successes}, {"failures", p.Probe.Failures}}.text("host", p.Probe.Host)},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
 	if b := p.BasicAuth; b != nil {

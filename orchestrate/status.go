@@ -12,9 +12,11 @@ type StatusRow struct {
 	Role      string    `json:"role"`
 	Release   Release   `json:"release"`
 	Container string    `json:"container"`
-	State     string    `json:"state"`   // running, exited, ...
-	Health    string    `json:"health"`  // as the proxy sees it, else as Docker does, else ""
-	Traffic   string    `json:"traffic"` // serving, draining, standby (retained for a rollback), leftover (of a broken run)
+	State     string    `json:"state"`                 // running, exited, ...
+	Health    string    `json:"health"`                // as the proxy sees it (healthy, failing, ejected, unknown), else as Docker does, else ""
+	Answer    string    `json:"answer,omitempty"`      // to the proxy's last check: foreign text, to be cleaned by whoever shows it
+	HealthAt  time.Time `json:"health_since,omitzero"` // since when it is as it is
+	Traffic   string    `json:"traffic"`               // serving, draining, standby (retained for a rollback), leftover (of a broken run)
 	InFlight  int       `json:"in_flight"`
 	Since     time.Time `json:"since"`
 
@@ -50,7 +52,8 @@ func statusRow(app App, o *Observed, d Deployed) StatusRow {
 		row.Traffic = "standby"
 	}
 	if s, ok := o.Proxy.service(app.proxyService(d.Role)); ok && d.Serving {
-		row.Health, row.InFlight, row.Halt = s.Active.Health, s.Active.InFlight, s.Halt
+		row.Health, row.Answer, row.HealthAt, row.InFlight = s.Active.Health, s.Active.Last, s.Active.Since, s.Active.InFlight
+		row.Halt = s.Halt
 	}
 	return row
 }

@@ -104,7 +104,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	if !g.open(w, r, x) {
 		return
 	}
-	if s = x.service; !s.authorised(w, r) {
+	if s = x.service; !s.authorised(w, r) || g.eject(w, r, x) {
 		return
 	}
 	if s.MaxRequestBody > 0 {

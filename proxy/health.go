@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 	"unicode"
 )
@@ -20,6 +21,8 @@ type Attempt struct {
 	Location string    `json:"location,omitempty"` // of a redirect
 	Body     string    `json:"body,omitempty"`     // head of the body, cleaned
 	Error    string    `json:"error,omitempty"`    // why there was no answer
+
+	refused bool // the connection was
 }
 
 func (a Attempt) String() string {
@@ -106,7 +109,7 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 	}
 	resp, err := c.client.Do(req)
 	if err != nil {
-		a.Error = printable(reason(err, time.Since(a.Time)), 200)
+		a.Error, a.refused = printable(reason(err, time.Since(a.Time)), 200), errors.Is(err, syscall.ECONNREFUSED)
 		return a
 	}
 	defer resp.Body.Close()
@@ -161,22 +164,6 @@ func (c checker) await(ctx context.Context, t Target, s Service, on func(Attempt
 		case <-time.After(pause):
 		}
 		pause = min(pause+pause/10, time.Duration(s.Health.Interval))
-	}
-}
-
-// watch goes on asking for as long as the target may serve.
-func (c checker) watch(ctx context.Context, u *upstream, s Service) {
-	for ask := u.health.Load() == nil; ; ask = true {
-		if ask {
-			if a := c.check(ctx, u.Target, s); ctx.Err() == nil {
-				u.health.Store(&a)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(time.Duration(s.Health.Interval)):
-		}
 	}
 }
 

@@ -91,12 +91,12 @@ func (m *manager) activate(s *service, r record, health *Attempt) {
 	s.valve.set(r.Halt)
 	if r.Active != nil {
 		u := newUpstream(m.life, r.Active.Target, r.Active.Service, m.hold)
-		u.health.Store(health)
+		u.know(health)
 		s.live = newLive(r.Active.Service, u)
 		s.live.valve = &s.valve
 		ctx, stop := context.WithCancel(m.life)
 		s.stop = stop
-		m.wg.Go(func() { m.checker.watch(ctx, u, r.Active.Service) })
+		m.wg.Go(func() { m.watch(ctx, u, r.Active.Service) })
 	}
 	m.publish()
 	if old != nil { // after the new snapshot is there: who is turned away routes again, by that

@@ -30,6 +30,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := u.via(r).RoundTrip(r)
 		if err == nil || !isDialError(err) {
 			u.since.Store(0)
+			u.heard(err)
 			return resp, err
 		}
 		if r.Context().Err() != nil || body.wasRead() || !u.refused() || !u.wait(r.Context(), holdPause) {

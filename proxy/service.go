@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -47,6 +48,7 @@ type HealthCheck struct {
 	Interval  Duration `json:"interval,omitempty"`
 	Timeout   Duration `json:"timeout,omitempty"`   // of one check
 	Successes int      `json:"successes,omitempty"` // in a row, to be healthy
+	Failures  int      `json:"failures,omitempty"`  // in a row, until the target gets no more requests; 0 = 3
 }
 
 // Target is one container.
@@ -63,6 +65,8 @@ const (
 	maxPath  = 1024
 
 	minInterval = 10 * time.Millisecond // between health checks
+
+	defaultFailures, maxFailures = 3, 1000
 )
 
 func checkName(s string) error {
@@ -129,6 +133,7 @@ func (s Service) withDefaults() (Service, error) {
 	orDefault(&s.DrainTimeout, 30*time.Second)
 	orDefault(&s.ResponseTimeout, 60*time.Second)
 	s.Health.Successes = max(1, min(s.Health.Successes, 100))
+	s.Health.Failures = min(cmp.Or(max(0, s.Health.Failures), defaultFailures), maxFailures)
 	return s, nil
 }
 

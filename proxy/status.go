@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"time"
 )
 
 // Status is all that a proxy knows of itself.
@@ -28,9 +29,11 @@ type ServiceStatus struct {
 // TargetStatus is one target.
 type TargetStatus struct {
 	Target
-	Health   string `json:"health"` // healthy, unhealthy, unknown (not asked yet)
-	Last     string `json:"last,omitempty"`
-	InFlight int    `json:"in_flight"`
+	Health   string    `json:"health"` // healthy, failing (and still served), ejected, unknown (not asked yet)
+	Since    time.Time `json:"since,omitzero"`
+	Last     string    `json:"last,omitempty"`     // what it answered to the last check
+	Failures int       `json:"failures,omitempty"` // in a row
+	InFlight int       `json:"in_flight"`
 }
 
 func (m *manager) status() Status {
@@ -66,11 +69,18 @@ func (m *manager) status() Status {
 
 func (u *upstream) status() *TargetStatus {
 	t := &TargetStatus{Target: u.Target, Health: "unknown", InFlight: int(u.inFlight.Load())}
-	if a := u.health.Load(); a != nil {
-		t.Health, t.Last = "unhealthy", a.String()
-		if a.Healthy {
-			t.Health = "healthy"
-		}
+	c := u.condition.Load()
+	if c == nil {
+		return t
+	}
+	t.Since, t.Last, t.Failures = c.since, c.last.String(), c.failures
+	switch {
+	case c.last.Healthy:
+		t.Health = "healthy"
+	case c.ejected:
+		t.Health = "ejected"
+	default:
+		t.Health = "failing"
 	}
 	return t
 }

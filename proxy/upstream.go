@@ -25,8 +25,8 @@ type upstream struct {
 
 	inFlight atomic.Int64 // requests, upgraded connections included
 	sockets  atomic.Int64 // upgraded connections
-	health   atomic.Pointer[Attempt]
-	leaving  atomic.Bool // no longer active: takes no request
+	leaving  atomic.Bool  // no longer active: takes no request
+	watched
 
 	held  atomic.Int64  // requests that wait for it to take connections
 	hold  time.Duration // how long requests wait for a target that refuses connections
@@ -52,13 +52,14 @@ func newUpstream(life context.Context, t Target, s Service, hold time.Duration) 
 	}
 	fresh := reused.Clone()
 	fresh.DisableKeepAlives = true
-	u := &upstream{Target: t, reused: reused, fresh: fresh, close: reused.CloseIdleConnections, hold: hold}
+	u := &upstream{Target: t, reused: reused, fresh: fresh, close: reused.CloseIdleConnections, hold: hold, watched: newWatched()}
 	u.life, u.end = context.WithCancel(life)
 	return u
 }
 
 // refused notes that the target does not take connections, and tells whether it is worth to try on.
 func (u *upstream) refused() bool {
+	u.hint()
 	now := time.Now().UnixNano()
 	u.since.CompareAndSwap(0, now)
 	return now-u.since.Load() < int64(u.hold)

@@ -92,7 +92,7 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 			for _, v := range o.Proxy.Status.Services {
 				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", ""}
 				if v.Active != nil {
-					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, v.Active.Health, fmt.Sprint(v.Active.InFlight)
+					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, health(v.Active.Health, v.Active.Since, v.Active.Last), fmt.Sprint(v.Active.InFlight)
 				}
 				if v.Halt != nil {
 					row[5] = strings.TrimPrefix(row[5]+", "+haltText(v.Halt), ", ")

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"ship/internal/sshx"
 	"ship/internal/ui"
 	"ship/orchestrate"
 )
@@ -33,7 +34,7 @@ func (c *StatusCmd) Run(ctx context.Context, d *deps) error {
 			if r.Halt != nil {
 				r.Traffic = haltText(r.Halt)
 			}
-			table = append(table, []string{r.Host, r.Role, r.Release.String(), r.Traffic, r.State, r.Health, age(r.Since)})
+			table = append(table, []string{r.Host, r.Role, r.Release.String(), r.Traffic, r.State, health(r.Health, r.HealthAt, r.Answer), age(r.Since)})
 		}
 		d.table(table)
 		if orchestrate.Mixed(found) {
@@ -46,6 +47,21 @@ func (c *StatusCmd) Run(ctx context.Context, d *deps) error {
 		}
 		return nil
 	})
+}
+
+// maxAnswerText bounds what of a health check's answer goes into a table, in bytes.
+const maxAnswerText = 100
+
+// health is how a target is, since when, and what it answered last.
+func health(state string, since time.Time, answer string) string {
+	state = sshx.Clean(state, maxAnswerText)
+	if !since.IsZero() {
+		state += " for " + ui.Duration(max(0, time.Since(since)).Round(time.Second))
+	}
+	if answer != "" {
+		state += ", " + sshx.Clean(answer, maxAnswerText)
+	}
+	return state
 }
 
 func age(t time.Time) string {
