@@ -65,8 +65,10 @@ type BasicAuth struct {
 	User, Password string
 }
 
-// Probe is the HTTP request by which the proxy tells a healthy container (answer 2xx) from another.
+// Probe is the request by which the proxy tells a healthy container from another.
 type Probe struct {
+	Type      string   // "http", or "tcp": to take a connection is enough then
+	Status    []string // of a healthy container, "200" or "200-299"; none: 2xx
 	Path      string
 	Host      string // Host header; "" = the proxy's choice
 	Interval  time.Duration

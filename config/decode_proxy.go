@@ -49,7 +49,7 @@ func (d decoder) roleProxy(own *node, path string, base *node, proxied bool) (*P
 }
 
 func (d decoder) proxy(n *node, path string) *Proxy {
-	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Path: "/up", Interval: time.Second,
+	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Type: "http", Path: "/up", Interval: time.Second,
 		Timeout: 5 * time.Second, Successes: 1, Failures: 3}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
 		ResponseTimeout: 30 * time.Second}
 	d.section(n, path, "proxy", keys{
@@ -127,6 +127,8 @@ func (d decoder) domains(n *node, path string, to *[]string) {
 
 func (d decoder) probe(n *node, path string, p *Probe) {
 	d.section(n, path, "proxy.healthcheck", keys{
+		"type":      d.text(&p.Type, checkProbeType),
+		"status":    func(n *node, path string) { d.statuses(n, path, &p.Status) },
 		"path":      d.text(&p.Path, checkURLPath),
 		"interval":  d.duration(&p.Interval, 10*time.Millisecond),
 		"timeout":   d.duration(&p.Timeout, 10*time.Millisecond),
@@ -134,6 +136,14 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 		"successes": d.whole(&p.Successes, 1, 100),
 		"failures":  d.whole(&p.Failures, 1, 1000),
 	})
+	if p.Type == "tcp" {
+		p.Path = ""
+		for _, key := range []string{"path", "host", "status"} {
+			if v := n.get(key); v != nil {
+				d.fail(v, join(path, key), "remove it, or the type", "a check over TCP only connects")
+			}
+		}
+	}
 }
 
 // basicAuth reads a user and the name of a secret. The message never shows the second: it may be the password itself.

@@ -60,14 +60,20 @@ func (r Role) document() object {
 func (p Proxy) document() object {
 	o := object{}.list("hosts", p.Hosts)
 	o = append(o, member{"app_port", p.AppPort}, member{"path_prefix", p.PathPrefix}, member{"strip_path_prefix", p.StripPathPrefix},
-		member{"healthcheck", object{{"path", p.Probe.Path}, {"interval", p.Probe.Interval.String()}, {"timeout", p.Probe.Timeout.String()},
-			{"successes", p.Probe.Successes}, {"failures", p.Probe.Failures}}.text("host", p.Probe.Host)},
+		member{"healthcheck", p.Probe.document()},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
 	if b := p.BasicAuth; b != nil {
 		o = append(o, member{"basic_auth", object{{"user", b.User}, {"password", b.Password}}})
 	}
 	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).list("trusted_proxies", p.TrustedProxies)
+}
+
+func (p Probe) document() object {
+	o := object{{"type", p.Type}}.text("path", p.Path).list("status", p.Status)
+	o = append(o, member{"interval", p.Interval.String()}, member{"timeout", p.Timeout.String()},
+		member{"successes", p.Successes}, member{"failures", p.Failures})
+	return o.text("host", p.Host)
 }
 
 func (s SSH) document() object {

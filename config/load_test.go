@@ -51,7 +51,7 @@ func TestLoadFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAABAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f"
-	probe := Probe{Path: "/healthz", Host: "shop.example.com", Interval: time.Second / 2, Timeout: 2 * time.Second, Successes: 2, Failures: 5}
+	probe := Probe{Type: "http", Status: []string{"200-204", "401"}, Path: "/healthz", Host: "shop.example.com", Interval: time.Second / 2, Timeout: 2 * time.Second, Successes: 2, Failures: 5}
 	web := &Proxy{Hosts: []string{"shop.example.com", "*.shop.example.com"}, AppPort: 3000, PathPrefix: "/", Probe: probe,
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
@@ -104,7 +104,7 @@ func TestLoadDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{AppPort: 80, PathPrefix: "/", Probe: Probe{Path: "/up", Interval: time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3},
+	p := &Proxy{AppPort: 80, PathPrefix: "/", Probe: Probe{Type: "http", Path: "/up", Interval: time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3},
 		DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second, ResponseTimeout: 30 * time.Second}
 	want := []Role{{Name: "web", Hosts: []string{"web-1", "web-2"}, Proxy: p, Env: Env{Clear: map[string]string{}},
 		DeployTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Labels: map[string]string{}}}

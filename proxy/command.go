@@ -45,7 +45,7 @@ func Command(ctx context.Context, args []string) int {
 	case "work":
 		err = work(ctx, args[2:])
 	default:
-		err = guard(ctx, args[2:])
+		err = hold(ctx, args[2:])
 	}
 	if err != nil && !errors.Is(err, context.Canceled) && ctx.Err() == nil {
 		fmt.Fprintf(os.Stderr, "ship proxy %s: %v\n", args[1], err)
@@ -54,8 +54,8 @@ func Command(ctx context.Context, args []string) int {
 	return 0
 }
 
-// guard holds the proxy's sockets while a process of its own serves.
-func guard(ctx context.Context, args []string) error {
+// hold keeps the proxy's sockets while a process of its own serves.
+func hold(ctx context.Context, args []string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err

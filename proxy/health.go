@@ -29,6 +29,8 @@ func (a Attempt) String() string {
 	switch {
 	case a.Error != "":
 		return a.Error
+	case a.Healthy && a.Status == 0:
+		return "takes connections"
 	case a.Location != "":
 		return fmt.Sprintf("answered %d, Location: %s", a.Status, a.Location)
 	case a.Body != "" && !a.Healthy:
@@ -41,8 +43,8 @@ func (a Attempt) String() string {
 type UnhealthyError struct {
 	Target   Target        `json:"target"`
 	After    time.Duration `json:"after"`
-	Path     string        `json:"path"`
-	Attempts []Attempt     `json:"attempts"` // the last few, oldest first
+	Path     string        `json:"path,omitempty"` // "": a connection was enough
+	Attempts []Attempt     `json:"attempts"`       // the last few, oldest first
 }
 
 func (e *UnhealthyError) Error() string {
@@ -51,9 +53,16 @@ func (e *UnhealthyError) Error() string {
 		last = e.Attempts[n-1].String()
 	}
 	if e.After == 0 {
-		return fmt.Sprintf("no longer healthy: GET %s on %s: %s", e.Path, e.Target.Address, last)
+		return fmt.Sprintf("no longer healthy: %s: %s", e.question(), last)
 	}
-	return fmt.Sprintf("not healthy within %s: GET %s on %s: %s", e.After, e.Path, e.Target.Address, last)
+	return fmt.Sprintf("not healthy within %s: %s: %s", e.After, e.question(), last)
+}
+
+func (e *UnhealthyError) question() string {
+	if e.Path == "" {
+		return "a connection to " + e.Target.Address
+	}
+	return "GET " + e.Path + " on " + e.Target.Address
 }
 
 // Hint says what usually is the matter.
@@ -70,6 +79,8 @@ func (e *UnhealthyError) Hint() string {
 		return "set proxy.healthcheck.path to a page that the app has"
 	case last.Error != "":
 		return "does the app need longer than proxy.healthcheck.timeout to answer?"
+	case last.Status/100 == 2:
+		return "that is none of proxy.healthcheck.status"
 	}
 	return "the app says that it is not well: see its log"
 }
@@ -92,6 +103,9 @@ func newChecker() checker {
 
 // check asks once.
 func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
+	if s.Health.Type == CheckTCP {
+		return connect(ctx, t, s.Health)
+	}
 	a := Attempt{Time: time.Now().UTC()}
 	ctx, stop := context.WithTimeout(ctx, time.Duration(s.Health.Timeout))
 	defer stop()
@@ -113,7 +127,7 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 		return a
 	}
 	defer resp.Body.Close()
-	if a.Status, a.Healthy = resp.StatusCode, resp.StatusCode/100 == 2; a.Healthy {
+	if a.Status, a.Healthy = resp.StatusCode, s.Health.expects(resp.StatusCode); a.Healthy {
 		return a
 	}
 	head, _ := io.ReadAll(io.LimitReader(resp.Body, 300)) // it only explains

@@ -41,10 +41,12 @@ type Service struct {
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 }
 
-// HealthCheck is a GET that a healthy target answers with 2xx. Redirects are not followed: they are not healthy.
+// HealthCheck is a GET that a healthy target answers with 2xx, or a connection that it takes. Redirects are not followed.
 type HealthCheck struct {
-	Path      string   `json:"path"`           // "/up"
-	Host      string   `json:"host,omitempty"` // Host header; "" = the service's first host
+	Type      string   `json:"type,omitempty"`     // CheckHTTP or CheckTCP; "" = CheckHTTP
+	Statuses  []string `json:"statuses,omitempty"` // of a healthy target, "200" or "200-299"; none: 2xx
+	Path      string   `json:"path"`               // "/up"
+	Host      string   `json:"host,omitempty"`     // Host header; "" = the service's first host
 	Interval  Duration `json:"interval,omitempty"`
 	Timeout   Duration `json:"timeout,omitempty"`   // of one check
 	Successes int      `json:"successes,omitempty"` // in a row, to be healthy
@@ -116,11 +118,17 @@ func (s Service) withDefaults() (Service, error) {
 	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {
 		return s, fmt.Errorf("service %s: path prefix %.80q is no plain path", s.Name, s.PathPrefix)
 	}
-	if s.Health.Path == "" {
+	switch {
+	case s.Health.Type == CheckTCP:
+		s.Health.Path = ""
+	case s.Health.Path == "":
 		s.Health.Path = "/up"
 	}
-	if !strings.HasPrefix(s.Health.Path, "/") || len(s.Health.Path) > maxPath {
+	if s.Health.Type != CheckTCP && !strings.HasPrefix(s.Health.Path, "/") || len(s.Health.Path) > maxPath {
 		return s, fmt.Errorf("service %s: health path %.80q does not begin with /, or is too long", s.Name, s.Health.Path)
+	}
+	if err := s.Health.check(); err != nil {
+		return s, fmt.Errorf("service %s: health check: %w", s.Name, err)
 	}
 	orDefault := func(d *Duration, v time.Duration) {
 		if *d <= 0 {
