@@ -87,7 +87,8 @@ type Healthcheck struct {
 
 // ProxyRun is how the proxy itself runs on each host.
 type ProxyRun struct {
-	HTTPPort int
+	HTTPPort    int
+	MetricsAddr string // ip:port; "" = nowhere
 }
 
 // SSH is how hosts are reached, where neither the host's spelling nor ssh_config says otherwise.

@@ -15,7 +15,10 @@ func (d decoder) rootProxy(n *node, path string, run *ProxyRun) {
 	}
 	d.proxy(n, path)
 	if r := n.get("run"); r != nil {
-		d.section(r, join(path, "run"), "proxy.run", keys{"http_port": d.port(&run.HTTPPort)})
+		d.section(r, join(path, "run"), "proxy.run", keys{
+			"http_port":    d.port(&run.HTTPPort),
+			"metrics_port": func(n *node, path string) { d.metrics(n, path, &run.MetricsAddr) },
+		})
 	}
 }
 

@@ -17,7 +17,7 @@ func (a *App) Document() interface {
 	json.Marshaler
 	yaml.Marshaler
 } {
-	proxy := object{{"run", object{{"http_port", a.Proxy.HTTPPort}}}}
+	proxy := object{{"run", a.Proxy.document()}}
 	var servers object
 	for _, r := range a.Roles {
 		servers = append(servers, member{r.Name, r.document()})
@@ -67,6 +67,10 @@ func (p Proxy) document() object {
 		o = append(o, member{"basic_auth", object{{"user", b.User}, {"password", b.Password}}})
 	}
 	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).list("trusted_proxies", p.TrustedProxies)
+}
+
+func (p ProxyRun) document() object {
+	return object{{"http_port", p.HTTPPort}}.text("metrics_port", p.MetricsAddr)
 }
 
 func (p Probe) document() object {

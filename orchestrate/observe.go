@@ -32,7 +32,8 @@ type ObservedProxy struct {
 	Exists  bool         `json:"exists"`
 	Running bool         `json:"running"`
 	Version string       `json:"version"`
-	Port    int          `json:"port"` // that it listens on; 0 = not known
+	Port    int          `json:"port"`           // that it listens on; 0 = not known
+	Args    string       `json:"args,omitempty"` // more of its command
 	ID      string       `json:"id"`
 	Image   string       `json:"image"`          // a reference
 	Status  proxy.Status `json:"status"`         // if running
@@ -146,7 +147,7 @@ func observedProxy(g gates) ObservedProxy {
 	p := ObservedProxy{Unfinished: g.unfinished(), Retired: len(g.retired)}
 	if c := g.current; c != nil {
 		p.Exists, p.Running = true, g.runs()
-		p.Version, p.ID, p.Image = c.Labels[LabelProxy], c.ID, c.Image
+		p.Version, p.ID, p.Image, p.Args = c.Labels[LabelProxy], c.ID, c.Image, c.Labels[LabelArgs]
 		if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
 			p.Port = port
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"ship/internal/docker"
 	"ship/internal/event"
@@ -20,6 +21,7 @@ type ProxyImage struct {
 	ID       string // 12 hex digits; of what is in it, for all platforms
 	Version  string // of ship: who starts it, for people
 	HTTPPort int
+	Args     []string // more for the proxy's command
 }
 
 // Ref is the tag under which hosts keep it.
@@ -35,8 +37,8 @@ func (p ProxyImage) spec(name string) docker.ContainerSpec {
 	stop, port, instance := 30, strconv.Itoa(p.HTTPPort), newInstance()
 	return docker.ContainerSpec{
 		Name: name, Image: p.Ref(), Network: "host", Restart: restartAlways,
-		Cmd:          []string{"--http-port", port, "--instance", instance, "--version", p.Version},
-		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelInstance: instance},
+		Cmd:          append([]string{"--http-port", port, "--instance", instance, "--version", p.Version}, p.Args...),
+		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelInstance: instance, LabelArgs: p.args()},
 		Mounts:       []docker.Mount{{Type: "volume", Source: ProxyName, Target: "/state"}},
 		CapDrop:      []string{"ALL"},
 		CapAdd:       []string{"NET_BIND_SERVICE"},
@@ -47,6 +49,8 @@ func (p ProxyImage) spec(name string) docker.ContainerSpec {
 		LogMaxSize:   "10m",
 	}
 }
+
+func (p ProxyImage) args() string { return strings.Join(p.Args, " ") }
 
 func newInstance() string {
 	var b [8]byte
@@ -115,7 +119,7 @@ func BootProxy(ctx context.Context, in Inputs, replace bool) error {
 	}
 	p := in.Proxy
 	for i, o := range found {
-		if !o.Running || replace && (o.Image != p.Ref() || o.Port != p.HTTPPort || o.Err != nil) {
+		if !o.Running || replace && (o.Image != p.Ref() || o.Port != p.HTTPPort || o.Args != p.args() || o.Err != nil) {
 			targets, at = append(targets, TransferHost(in.Hosts[i])), append(at, in.Hosts[i])
 		}
 	}

@@ -29,6 +29,7 @@ const (
 	LabelUnit        = "ship.unit"     // JSON of Settings: what a rollback needs beside the container's own spec
 	LabelProxy       = "ship.proxy"    // on the proxy's container: its version
 	LabelPort        = "ship.port"     // on the proxy's container: the port it listens on
+	LabelArgs        = "ship.args"     // on the proxy's container: what its command has beside the port
 	LabelInstance    = "ship.instance" // on the proxy's container: what its process calls itself
 )
 

@@ -75,6 +75,7 @@ func work(ctx context.Context, args []string) error {
 	port := flags.Int("http-port", 80, "")
 	socket := flags.String("socket", containerSocket, "")
 	state := flags.String("state", containerState, "")
+	metrics := flags.String("metrics", "", "")
 	instance := flags.String("instance", "", "")
 	version := flags.String("version", "", "") // of the ship that started it
 	if err := flags.Parse(args); err != nil {
@@ -82,6 +83,6 @@ func work(ctx context.Context, args []string) error {
 	}
 	return Run(ctx, Options{
 		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
-		Master: os.NewFile(WorkerFile, "master"), AccessLog: os.Stdout, Log: containerLog(), Version: *version,
+		Master: os.NewFile(WorkerFile, "master"), AccessLog: os.Stdout, Log: containerLog(), Version: *version, MetricsAddr: *metrics,
 	})
 }

@@ -42,6 +42,7 @@ const linger = 2 * time.Second
 // connections are left to their clients: who closes one may do so just when a request is on its way.
 func (s *server) retire(ctx context.Context) {
 	s.leaving.Store(true)
+	s.conceal()
 	s.m.thaw(unixClient(s.o.Socket))
 	_ = s.public.Close()
 	_ = s.private.Close()

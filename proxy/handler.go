@@ -23,6 +23,7 @@ type gate struct {
 	reverse  *httputil.ReverseProxy
 	access   *accessLog
 	requests atomic.Int64 // in flight, upgraded connections included
+	metrics  metrics
 }
 
 func newGate(access *accessLog) *gate {
@@ -71,6 +72,7 @@ func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.failure = errAborted
 		}
 		g.access.write(r, x, start)
+		g.metrics.request(r, x, time.Since(start))
 		g.requests.Add(-1)
 	}()
 	g.serve(&recorder{w, x}, r, x)

@@ -183,6 +183,7 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 	maps.DeleteFunc(s.prepared, func(t string, p *prepared) bool { return t == token || p.generation < generation })
 	delete(m.bad, name)
 	m.activate(s, next, &health)
+	m.gate.metrics.of(name).switches.Add(1)
 	return out, nil
 }
 
@@ -208,6 +209,7 @@ func (m *manager) undo(ctx context.Context, name string, generation int64) error
 		return err
 	}
 	m.activate(s, next, nil)
+	m.gate.metrics.of(name).undone.Add(1)
 	return nil
 }
 
@@ -235,6 +237,7 @@ func (m *manager) drain(ctx context.Context, name, target string, timeout time.D
 		m.mu.Lock()
 		s.sweep()
 		m.mu.Unlock()
+		m.gate.metrics.drained(name, d)
 	}
 	return d, err
 }

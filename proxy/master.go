@@ -42,6 +42,7 @@ func Guard(ctx context.Context, command func() *exec.Cmd, log *slog.Logger) erro
 			quick++
 		}
 		log.Error("the worker has died and is started again", "error", err)
+		m.restarts++
 		if quick > atOnce {
 			pause(ctx, min(calm, 10*time.Millisecond<<(quick-atOnce)))
 		}
@@ -63,15 +64,17 @@ type master struct {
 	files []*os.File // the same order
 	over  bool       // none is held any more
 
-	held    bool // there was a worker that served
-	up      bool // the one that runs does
-	leaving bool // a successor has taken over
+	held     bool // there was a worker that served
+	up       bool // the one that runs does
+	restarts int
+	leaving  bool // a successor has taken over
 }
 
 // keeping is the only message between a master and its worker. The sockets come with it.
 type keeping struct {
 	Listeners []handedListener `json:"listeners,omitempty"`
 	Leaving   bool             `json:"leaving,omitempty"`
+	Restarts  int              `json:"restarts,omitempty"` // of workers, the first one left out
 }
 
 // work runs one worker to its end.
@@ -113,7 +116,7 @@ func (m *master) lend(link handoverLink) error {
 	for i, f := range m.files {
 		conns[i] = f
 	}
-	return link.send(keeping{Listeners: m.names}, conns...)
+	return link.send(keeping{Listeners: m.names, Restarts: m.restarts}, conns...)
 }
 
 // heed does what the worker's next message asks for.

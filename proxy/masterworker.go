@@ -15,6 +15,7 @@ type keeper struct {
 	link  handoverLink
 	heard chan error    // an answer, or why there is none
 	ended chan struct{} // the master is gone
+	again int           // how often it has started a worker again
 }
 
 const keeperPatience = 5 * time.Second
@@ -42,7 +43,7 @@ func findKeeper(f *os.File) (*keeper, map[handedListener]net.Listener, error) {
 		closeListeners(held)
 		return nil, nil, errors.Join(fmt.Errorf("hear the master: %w", err), link.Close())
 	}
-	keep := &keeper{link: link, heard: make(chan error, 1), ended: make(chan struct{})}
+	keep := &keeper{link: link, heard: make(chan error, 1), ended: make(chan struct{}), again: k.Restarts}
 	go keep.listen()
 	return keep, held, nil
 }
@@ -105,6 +106,13 @@ func (k *keeper) tell(m keeping, sockets ...syscall.Conn) error {
 	case <-time.After(keeperPatience):
 		return errors.New("tell the master: no answer")
 	}
+}
+
+func (k *keeper) restarts() int {
+	if k == nil {
+		return 0
+	}
+	return k.again
 }
 
 func (k *keeper) close() {

@@ -29,6 +29,8 @@ type Options struct {
 	Log       *slog.Logger
 	Version   string
 
+	MetricsAddr string // "127.0.0.1:9090", where /metrics can be read; "" = nowhere
+
 	// Zero values mean the defaults. There is no limit on the length of an answer: downloads and streams take their time.
 	HeaderTimeout time.Duration // for a client to send the head of a request; default 15 s
 	IdleTimeout   time.Duration // of a client's connection between two requests; default 75 s
@@ -60,6 +62,7 @@ type server struct {
 	gate    *http.Server
 	conns   atomic.Int64 // of clients, upgraded ones left out
 	leaving atomic.Bool  // a successor has taken over
+	conceal func()       // ends the metrics
 
 	private  net.Listener
 	control  *http.Server
@@ -96,6 +99,8 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	o.Log.Info("ready", "address", s.public.Addr().String(), "version", o.Version, "services", len(m.services))
+	s.conceal = s.exposeMetrics(ctx)
+	defer s.conceal()
 	quit, logged := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(logged)

@@ -75,7 +75,7 @@ func (s *session) execute(ctx context.Context, act string, p orchestrate.Plan, l
 	}
 	defer closeSpool()
 	if p.BootsProxy() {
-		if in.Proxy, err = proxyImage(ctx, p.Desired.HTTPPort); err != nil {
+		if in.Proxy, err = proxyImage(ctx, s.target.conf.Proxy); err != nil {
 			return none, err
 		}
 		defer in.Proxy.Source.Close()

@@ -41,7 +41,7 @@ func (c *DoctorCmd) Run(ctx context.Context, d *deps) error {
 		defer closeSource()
 	}
 	worst = errors.Join(worst, err)
-	px, err := proxyImage(ctx, t.conf.Proxy.HTTPPort)
+	px, err := proxyImage(ctx, t.conf.Proxy)
 	if err != nil {
 		all = append(all, checked("here", "proxy", "", err))
 		worst = errors.Join(worst, err)

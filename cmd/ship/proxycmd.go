@@ -33,7 +33,7 @@ func (c *ProxyUpgradeCmd) Run(ctx context.Context, d *deps) error { return d.boo
 
 func (d *deps) bootProxies(ctx context.Context, replace bool) error {
 	return d.withHosts(ctx, func(s *session) error {
-		image, err := proxyImage(ctx, s.target.conf.Proxy.HTTPPort)
+		image, err := proxyImage(ctx, s.target.conf.Proxy)
 		if err != nil {
 			return err
 		}

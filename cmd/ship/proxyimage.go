@@ -12,13 +12,14 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ship/cmd/ship/carried"
+	"ship/config"
 	"ship/layers"
 	"ship/orchestrate"
 	"ship/transfer/place"
 )
 
 // proxyImage makes the proxy's image, for all architectures at hand.
-func proxyImage(ctx context.Context, httpPort int) (orchestrate.ProxyImage, error) {
+func proxyImage(ctx context.Context, run config.ProxyRun) (orchestrate.ProxyImage, error) {
 	src, err := proxySource(ctx)
 	if err != nil {
 		return orchestrate.ProxyImage{}, fmt.Errorf("make the proxy's image: %w", err)
@@ -27,7 +28,15 @@ func proxyImage(ctx context.Context, httpPort int) (orchestrate.ProxyImage, erro
 	if err != nil {
 		return orchestrate.ProxyImage{}, errors.Join(err, src.Close())
 	}
-	return orchestrate.ProxyImage{Source: src, ID: release.ID, Version: version(), HTTPPort: httpPort}, nil
+	return orchestrate.ProxyImage{Source: src, ID: release.ID, Version: version(), HTTPPort: run.HTTPPort, Args: proxyArgs(run)}, nil
+}
+
+// proxyArgs are what the proxy is told beside its port: nothing where nothing was asked for.
+func proxyArgs(run config.ProxyRun) (args []string) {
+	if run.MetricsAddr != "" {
+		args = append(args, "--metrics", run.MetricsAddr)
+	}
+	return args
 }
 
 func proxySource(ctx context.Context) (layers.Source, error) {
