@@ -137,13 +137,11 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 	defer w.Close()
 	start := make(chan time.Time, 1)
 	go func() {
-		if !soon(func() bool { return fileHas(pidFile, "\n") }) {
-			t.Error("the command does not run")
-		}
+		awaits(t, w, pidFile)
 		start <- time.Now()
 		cancel(why)
 	}()
-	_, err := c.Run(ctx, Command{Script: `echo $$ >"$1"; exec cat`, Argv: []string{pidFile}, Stdin: r})
+	_, err := c.Run(ctx, Command{Script: `read go; echo $$ >"$1"; exec cat`, Argv: []string{pidFile}, Stdin: r})
 	if !errors.Is(err, why) {
 		t.Errorf("err = %v", err)
 	}
@@ -155,6 +153,17 @@ func TestCancelLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// awaits lets a command go that reads a line first, and waits until it has written its pid: by then Run has begun to wait
+// for its end, while a command that does not read may run before Run knows.
+func awaits(t *testing.T, stdin io.Writer, pidFile string) {
+	if _, err := io.WriteString(stdin, "go\n"); err != nil {
+		t.Error(err)
+	}
+	if !soon(func() bool { return fileHas(pidFile, "\n") }) {
+		t.Error("the command does not run")
+	}
+}
+
 // One that does not end is let go after the grace, and the connection works on.
 func TestCancelOfACommandThatDoesNotListen(t *testing.T) {
 	t.Parallel()
@@ -162,15 +171,15 @@ func TestCancelOfACommandThatDoesNotListen(t *testing.T) {
 	c := s.dial(t)
 	pidFile := s.path("pid")
 	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	defer w.Close()
 	start := make(chan time.Time, 1)
 	go func() {
-		if !soon(func() bool { return fileHas(pidFile, "\n") }) {
-			t.Error("the command does not run")
-		}
+		awaits(t, w, pidFile)
 		start <- time.Now()
 		cancel()
 	}()
-	_, err := c.Run(ctx, Command{Script: `trap '' TERM; echo $$ >"$1"; exec sleep 60`, Argv: []string{pidFile}})
+	_, err := c.Run(ctx, Command{Script: `trap '' TERM; read go; echo $$ >"$1"; exec sleep 60`, Argv: []string{pidFile}, Stdin: r})
 	took := time.Since(<-start)
 	if !errors.Is(err, context.Canceled) || took < grace || took > 10*grace {
 		t.Errorf("err = %v after %s", err, took)
