@@ -88,7 +88,8 @@ type Healthcheck struct {
 // ProxyRun is how the proxy itself runs on each host.
 type ProxyRun struct {
 	HTTPPort    int
-	MetricsAddr string // ip:port; "" = nowhere
+	MetricsAddr string  // ip:port; "" = nowhere
+	LogPercent  float64 // of the requests that are in the access log, 0 to 100; those that failed always are
 }
 
 // SSH is how hosts are reached, where neither the host's spelling nor ssh_config says otherwise.

@@ -17,6 +17,7 @@ func (d decoder) rootProxy(n *node, path string, run *ProxyRun) {
 	if r := n.get("run"); r != nil {
 		d.section(r, join(path, "run"), "proxy.run", keys{
 			"http_port":    d.port(&run.HTTPPort),
+			"access_log":   func(n *node, path string) { d.accessLog(n, path, &run.LogPercent) },
 			"metrics_port": func(n *node, path string) { d.metrics(n, path, &run.MetricsAddr) },
 		})
 	}

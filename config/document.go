@@ -70,7 +70,14 @@ func (p Proxy) document() object {
 }
 
 func (p ProxyRun) document() object {
-	return object{{"http_port", p.HTTPPort}}.text("metrics_port", p.MetricsAddr)
+	o := object{{"http_port", p.HTTPPort}}.text("metrics_port", p.MetricsAddr)
+	switch p.LogPercent {
+	case 100:
+		return append(o, member{"access_log", "on"})
+	case 0:
+		return append(o, member{"access_log", "off"})
+	}
+	return append(o, member{"access_log", object{{"sample", strconv.FormatFloat(p.LogPercent, 'g', -1, 64) + "%"}}})
 }
 
 func (p Probe) document() object {

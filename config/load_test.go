@@ -80,7 +80,7 @@ func TestLoadFull(t *testing.T) {
 		},
 		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "/home/ann/.ssh/config",
 			Keys: []string{"/home/ann/.ssh/deploy", "/home/ann/.ssh/deploy-old"}, HostKeys: map[string]string{"web-1": key}},
-		Proxy: ProxyRun{HTTPPort: 8080, MetricsAddr: "127.0.0.1:9090"}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
+		Proxy: ProxyRun{HTTPPort: 8080, MetricsAddr: "127.0.0.1:9090", LogPercent: 12.5}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
 		Transfer:    Transfer{Helper: true, Delta: "on", BWLimit: 10_000_000, Groups: map[string]string{"web-1": "eu", "deploy@web-2:2222": "us"}},
 		SecretFiles: []string{".ship/secrets"}, Files: []string{filepath.Join(testdata, "good/full.yaml")},
 	}

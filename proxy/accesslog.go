@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"cmp"
-	"crypto/rand"
+	crand "crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
@@ -16,6 +18,7 @@ import (
 // more than many a request, and a reader that hangs must not stop the traffic.
 type accessLog struct {
 	out  io.Writer
+	skip float64       // share of the requests that are left out; those that failed never are
 	full chan struct{} // there is enough to write
 
 	mu      sync.Mutex
@@ -30,11 +33,11 @@ const (
 	flushEvery = time.Second
 )
 
-func newAccessLog(w io.Writer) *accessLog {
+func newAccessLog(w io.Writer, skip float64) *accessLog {
 	if w == nil {
 		w = io.Discard
 	}
-	return &accessLog{out: w, full: make(chan struct{}, 1)}
+	return &accessLog{out: w, skip: skip, full: make(chan struct{}, 1)}
 }
 
 // run writes until done is closed, and what is left then.
@@ -92,7 +95,8 @@ type accessLine struct {
 	Remote    string  `json:"remote"`
 	Host      string  `json:"host"`
 	Method    string  `json:"method"`
-	Path      string  `json:"path"` // without the query: that is where tokens are
+	Path      string  `json:"path"`
+	Query     string  `json:"query,omitempty"` // without what looks like a secret
 	Proto     string  `json:"proto"`
 	Status    int     `json:"status"`
 	Millis    float64 `json:"ms"`
@@ -102,15 +106,20 @@ type accessLine struct {
 	Release   string  `json:"release,omitempty"`
 	UserAgent string  `json:"user_agent,omitempty"`
 	Error     string  `json:"error,omitempty"`
+	Sample    float64 `json:"sample,omitempty"` // the line stands for 1/Sample requests; 0 = for one
 }
 
 // maxLogText bounds each text that a client chose.
 const maxLogText = 1024
 
 func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
+	wrong := x.failure != nil || x.status >= http.StatusInternalServerError
+	if !wrong && l.skip > 0 && rand.Float64() < l.skip {
+		return
+	}
 	line := accessLine{
 		Time: stamp(start), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: cmp.Or(x.origin.client, clientAddr(r)),
-		Host: clipped(r.Host), Method: clipped(r.Method), Path: clipped(r.URL.Path), Proto: r.Proto, Status: x.status,
+		Host: clipped(r.Host), Method: clipped(r.Method), Path: clipped(r.URL.Path), Query: redactedQuery(r.URL.RawQuery), Proto: r.Proto, Status: x.status,
 		Millis: float64(time.Since(start).Microseconds()) / 1000, Bytes: x.bytes.Load(), UserAgent: clipped(r.UserAgent()),
 	}
 	if x.service != nil {
@@ -121,6 +130,9 @@ func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 	}
 	if x.failure != nil {
 		line.Error = printable(x.failure.Error(), 200)
+	}
+	if !wrong && l.skip > 0 {
+		line.Sample = math.Round((1-l.skip)*1e6) / 1e6
 	}
 	b, err := json.Marshal(line)
 	if err != nil { // plain values only: cannot happen
@@ -138,6 +150,6 @@ func clipped(s string) string {
 
 func newRequestID() string {
 	var b [12]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	_, _ = crand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
 }

@@ -36,7 +36,7 @@ func TestAccessLog(t *testing.T) {
 		panic(http.ErrAbortHandler)
 	})
 	g.deploy(Service{Name: "shop"}, a.Target, 1)
-	g.get("/?token=secret", "X-Request-Id", "r-1")
+	g.get("/?page=2&token=hunter2", "X-Request-Id", "r-1")
 	g.raw("GET /none HTTP/1.1\r\nHost: x\r\nUser-Agent: \\\"}\xff\u2028{\"a\":1\r\nConnection: close\r\n\r\n")
 	g.raw("GET /" + strings.Repeat("x", 5000) + "%0A%22 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	c, _ := g.webSocket()
@@ -77,8 +77,8 @@ func TestAccessLog(t *testing.T) {
 	if l := by["499 /slow"]; l.Error == "" {
 		t.Errorf("the impatient one: %+v of %+v", l, by)
 	}
-	if strings.Contains(g.log.String(), "secret") {
-		t.Error("the query is logged")
+	if l.Query != "page=2&token=[redacted]" || strings.Contains(g.log.String(), "hunter2") {
+		t.Errorf("the query: %s", l.Query)
 	}
 }
 
@@ -105,7 +105,7 @@ func TestStuckLog(t *testing.T) {
 
 func TestDroppedLines(t *testing.T) {
 	var out syncBuffer
-	l := newAccessLog(&out)
+	l := newAccessLog(&out, 0)
 	line := []byte(strings.Repeat("x", 1<<20-1) + "\n")
 	for range 6 {
 		l.add(line)
@@ -123,7 +123,7 @@ func TestDroppedLines(t *testing.T) {
 
 func TestLogKeepsEachLineWhole(t *testing.T) {
 	var out syncBuffer
-	l := newAccessLog(&out)
+	l := newAccessLog(&out, 0)
 	done, ended := make(chan struct{}), make(chan struct{})
 	go func() { defer close(ended); l.run(done) }()
 	var writers sync.WaitGroup
@@ -144,6 +144,46 @@ func TestLogKeepsEachLineWhole(t *testing.T) {
 	for _, l := range lines {
 		if l != strings.Repeat(l[:1], 200) {
 			t.Fatalf("%q", l)
+		}
+	}
+}
+
+// TestSampledLog leaves requests out, and none that failed.
+func TestSampledLog(t *testing.T) {
+	for skip, want := range map[float64][2]int{0: {400, 400}, .75: {40, 200}, 1: {0, 0}} {
+		g := start(t, func(o *Options) { o.LogSkip = skip })
+		g.deploy(Service{Name: "a"}, newApp(t, "v1").Target, 1)
+		r, err := http.NewRequest("GET", "http://x/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newAccessLog(g.log, skip)
+		for range 400 {
+			l.write(r, &exchange{status: 200}, time.Now())
+		}
+		for range 5 {
+			l.write(r, &exchange{status: 502}, time.Now())
+			l.write(r, &exchange{status: 200, failure: errAborted}, time.Now())
+		}
+		l.flush()
+		n, wrong := 0, 0
+		for _, line := range g.lines() {
+			if line.Status == 502 || line.Error != "" {
+				wrong++
+				continue
+			}
+			n++
+			if line.Sample != 0 && line.Sample != 1-skip || (line.Sample == 0) != (skip == 0) {
+				t.Errorf("%v: %+v", skip, line)
+			}
+		}
+		if n < want[0] || n > want[1] || wrong != 10 {
+			t.Errorf("%v left out: %d lines, %d of what failed", skip, n, wrong)
+		}
+		g.get("/")
+		g.stop()
+		if skip == 1 && len(g.lines()) != 10 {
+			t.Errorf("the proxy has written %d lines", len(g.lines())-10)
 		}
 	}
 }

@@ -76,6 +76,7 @@ func work(ctx context.Context, args []string) error {
 	socket := flags.String("socket", containerSocket, "")
 	state := flags.String("state", containerState, "")
 	metrics := flags.String("metrics", "", "")
+	logged := flags.Float64("log-percent", 100, "")
 	instance := flags.String("instance", "", "")
 	version := flags.String("version", "", "") // of the ship that started it
 	if err := flags.Parse(args); err != nil {
@@ -84,5 +85,6 @@ func work(ctx context.Context, args []string) error {
 	return Run(ctx, Options{
 		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
 		Master: os.NewFile(WorkerFile, "master"), AccessLog: os.Stdout, Log: containerLog(), Version: *version, MetricsAddr: *metrics,
+		LogSkip: 1 - min(max(*logged, 0), 100)/100,
 	})
 }

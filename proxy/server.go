@@ -29,7 +29,8 @@ type Options struct {
 	Log       *slog.Logger
 	Version   string
 
-	MetricsAddr string // "127.0.0.1:9090", where /metrics can be read; "" = nowhere
+	LogSkip     float64 // share of the requests that AccessLog leaves out, 0 to 1; those that failed never are
+	MetricsAddr string  // "127.0.0.1:9090", where /metrics can be read; "" = nowhere
 
 	// Zero values mean the defaults. There is no limit on the length of an answer: downloads and streams take their time.
 	HeaderTimeout time.Duration // for a client to send the head of a request; default 15 s
@@ -86,7 +87,7 @@ func Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	g := newGate(newAccessLog(o.AccessLog))
+	g := newGate(newAccessLog(o.AccessLog, o.LogSkip))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
 	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
 	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}

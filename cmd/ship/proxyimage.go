@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 
 	"golang.org/x/sync/errgroup"
 
@@ -35,6 +36,9 @@ func proxyImage(ctx context.Context, run config.ProxyRun) (orchestrate.ProxyImag
 func proxyArgs(run config.ProxyRun) (args []string) {
 	if run.MetricsAddr != "" {
 		args = append(args, "--metrics", run.MetricsAddr)
+	}
+	if run.LogPercent < 100 {
+		args = append(args, "--log-percent", strconv.FormatFloat(run.LogPercent, 'g', -1, 64))
 	}
 	return args
 }
