@@ -56,6 +56,7 @@ type Proxy struct {
 	MaxRequestBody  int64         // bytes; 0 = no limit
 	Allow           []string      // networks or addresses of clients that may come; none: all
 	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
+	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
 }
@@ -63,6 +64,13 @@ type Proxy struct {
 // BasicAuth is the one user that may come, and the name of the secret that is the password.
 type BasicAuth struct {
 	User, Password string
+}
+
+// RateLimit is how many requests a client may make.
+type RateLimit struct {
+	Requests int
+	Per      time.Duration // a second, a minute or an hour
+	Burst    int           // at once; 0 = those of one second
 }
 
 // Probe is the request by which the proxy tells a healthy container from another.

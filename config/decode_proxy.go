@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -69,6 +70,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"max_request_body":  d.size(&p.MaxRequestBody),
 		"allow":             d.lines(&p.Allow, checkNetwork),
 		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
+		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
@@ -148,6 +150,40 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 			}
 		}
 	}
+}
+
+// rateLimit reads 100/s, or a map with the burst.
+func (d decoder) rateLimit(n *node, path string) *RateLimit {
+	l := &RateLimit{}
+	rate := func(n *node, path string) {
+		text, ok := d.line(n, path)
+		if !ok {
+			return
+		}
+		count, unit, _ := strings.Cut(text, "/")
+		per := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[unit]
+		requests, err := strconv.Atoi(count)
+		if err != nil || per == 0 || requests < 1 || requests > 1_000_000 {
+			d.fail(n, path, "100/s, 100/m or 100/h: of each client", "%s: not a rate of requests", n.shown())
+			return
+		}
+		l.Requests, l.Per = requests, per
+	}
+	if n.kind != mapping {
+		rate(n, path)
+		return l
+	}
+	d.section(n, path, "proxy.rate_limit", keys{"rate": rate, "burst": d.whole(&l.Burst, 1, 1_000_000)})
+	if n.get("rate") == nil {
+		d.fail(n, path, "rate_limit: { rate: 100/s, burst: 200 }", "needs a rate")
+	}
+	return l
+}
+
+// String is the limit as it is written.
+func (l RateLimit) String() string {
+	unit := map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h"}[l.Per]
+	return strconv.Itoa(l.Requests) + "/" + unit
 }
 
 // basicAuth reads a user and the name of a secret. The message never shows the second: it may be the password itself.

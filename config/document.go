@@ -63,6 +63,11 @@ func (p Proxy) document() object {
 		member{"healthcheck", p.Probe.document()},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
+	if l := p.RateLimit; l != nil && l.Burst > 0 {
+		o = append(o, member{"rate_limit", object{{"rate", l.String()}, {"burst", l.Burst}}})
+	} else if l != nil {
+		o = append(o, member{"rate_limit", l.String()})
+	}
 	if b := p.BasicAuth; b != nil {
 		o = append(o, member{"basic_auth", object{{"user", b.User}, {"password", b.Password}}})
 	}

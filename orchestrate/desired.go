@@ -51,10 +51,17 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
-			Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
+			RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
 	}
 	return u
+}
+
+func rateLimit(l *config.RateLimit) *proxy.RateLimit {
+	if l == nil {
+		return nil
+	}
+	return &proxy.RateLimit{Requests: l.Requests, Per: proxy.Duration(l.Per), Burst: l.Burst}
 }
 
 // mounts are the volumes that config has checked; what does not parse cannot come from there, and is left out.

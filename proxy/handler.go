@@ -99,6 +99,9 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		writePage(w, r, http.StatusForbidden, "This is not open to everybody.", 0)
 		return
 	}
+	if !s.paced(w, r, x.origin) {
+		return
+	}
 	if s.CanonicalHost != "" && x.host != s.CanonicalHost {
 		redirect(w, r, s.CanonicalHost, x.origin)
 		return

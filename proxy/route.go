@@ -14,11 +14,12 @@ type live struct {
 	trusted []netip.Prefix // TrustedProxies, parsed once
 	allowed []netip.Prefix // Allow
 	guard   *guard         // BasicAuth; nil = none
+	pacer   *pacer         // RateLimit; nil = none
 	valve   *valve         // its service's, the same in all snapshots; nil = always open
 }
 
 func newLive(s Service, target *upstream) *live {
-	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth)}
+	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth), pacer: newPacer(s.RateLimit)}
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

@@ -37,6 +37,7 @@ type Service struct {
 	MaxRequestBody  int64       `json:"max_request_body,omitempty"` // bytes; 0 = no limit
 	Allow           []string    `json:"allow,omitempty"`            // networks or addresses of clients that may come; none: all
 	CanonicalHost   string      `json:"canonical_host,omitempty"`   // where requests for the other hosts are sent by a redirect; "" = nowhere
+	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 }
@@ -100,6 +101,11 @@ func (s Service) withDefaults() (Service, error) {
 	for what, list := range map[string][]string{"allow": s.Allow, "trusted proxies": s.TrustedProxies} {
 		if err := checkNetworks(list); err != nil {
 			return s, fmt.Errorf("service %s: %s: %w", s.Name, what, err)
+		}
+	}
+	if s.RateLimit != nil {
+		if err := s.RateLimit.check(); err != nil {
+			return s, fmt.Errorf("service %s: %w", s.Name, err)
 		}
 	}
 	if s.BasicAuth != nil {
