@@ -56,6 +56,7 @@ type Proxy struct {
 	MaxRequestBody  int64         // bytes; 0 = no limit
 	Allow           []string      // networks or addresses of clients that may come; none: all
 	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
+	Compress        bool          // answers, for clients that take it
 	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count

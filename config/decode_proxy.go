@@ -70,6 +70,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"max_request_body":  d.size(&p.MaxRequestBody),
 		"allow":             d.lines(&p.Allow, checkNetwork),
 		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
+		"compress":          d.flag(&p.Compress),
 		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),

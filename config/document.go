@@ -63,6 +63,9 @@ func (p Proxy) document() object {
 		member{"healthcheck", p.Probe.document()},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
+	if p.Compress {
+		o = append(o, member{"compress", true})
+	}
 	if l := p.RateLimit; l != nil && l.Burst > 0 {
 		o = append(o, member{"rate_limit", object{{"rate", l.String()}, {"burst", l.Burst}}})
 	} else if l != nil {

@@ -54,6 +54,7 @@ func TestLoadFull(t *testing.T) {
 	probe := Probe{Type: "http", Status: []string{"200-204", "401"}, Path: "/healthz", Host: "shop.example.com", Interval: time.Second / 2, Timeout: 2 * time.Second, Successes: 2, Failures: 5}
 	web := &Proxy{Hosts: []string{"shop.example.com", "*.shop.example.com"}, AppPort: 3000, PathPrefix: "/", Probe: probe,
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
+		Compress:  true,
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
 		Allow:     []string{"198.51.100.0/24"}, CanonicalHost: "shop.example.com", TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}

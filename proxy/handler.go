@@ -31,7 +31,7 @@ func newGate(access *accessLog) *gate {
 	g.routes.Store(&routes{})
 	g.reverse = &httputil.ReverseProxy{
 		Rewrite: rewrite, Transport: roundTripper{g}, FlushInterval: -1, BufferPool: &bufferPool{},
-		ModifyResponse: endAtCut, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
+		ModifyResponse: new(compressor).modify, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
 	}
 	return g
 }

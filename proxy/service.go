@@ -37,6 +37,7 @@ type Service struct {
 	MaxRequestBody  int64       `json:"max_request_body,omitempty"` // bytes; 0 = no limit
 	Allow           []string    `json:"allow,omitempty"`            // networks or addresses of clients that may come; none: all
 	CanonicalHost   string      `json:"canonical_host,omitempty"`   // where requests for the other hosts are sent by a redirect; "" = nowhere
+	Compress        bool        `json:"compress,omitempty"`         // answers, for clients that take it
 	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
