@@ -18,7 +18,7 @@ func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // a controller that is gone shall not keep us from clearing up
-	if err := helper.Command(ctx, os.Args[1:], helper.Stdin(), os.Stdout, os.Getenv); err != nil {
+	if err := helper.Command(ctx, os.Args[1:], helper.Stdin(), helper.Stdout(), os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, "ship helper:", err)
 		return 1
 	}

@@ -16,7 +16,7 @@ import (
 // runHelper is the program as the helper on a host.
 func runHelper(ctx context.Context, args []string) int {
 	signal.Ignore(syscall.SIGPIPE) // a controller that is gone shall not keep us from clearing up
-	if err := helper.Command(ctx, args, helper.Stdin(), os.Stdout, os.Getenv); err != nil {
+	if err := helper.Command(ctx, args, helper.Stdin(), helper.Stdout(), os.Getenv); err != nil {
 		fmt.Fprintln(os.Stderr, "ship helper:", err)
 		return codeFailed
 	}

@@ -18,7 +18,7 @@ import (
 // Command runs what a command line asks for: "check" says that it can be run; "serve DIR [OLD]" is the helper of the run that
 // DIR was made for, in place of the one that serves OLD; "join DIR RUN
 // ROLE [NAME]" joins its standard input and output to it. getenv looks up the environment.
-func Command(ctx context.Context, args []string, in io.ReadCloser, out io.Writer, getenv func(string) string) error {
+func Command(ctx context.Context, args []string, in io.ReadCloser, out io.WriteCloser, getenv func(string) string) error {
 	switch {
 	case len(args) == 1 && args[0] == "check":
 		_, err := fmt.Fprintln(out, place.Checked)

@@ -34,7 +34,8 @@ type Options struct {
 }
 
 // Serve is the helper: it talks with the controller over in and out until the end of in, a silence or ctx's end.
-func Serve(ctx context.Context, in io.ReadCloser, out io.Writer, o Options) error {
+// A Close of in ends a Read of it, one of out a Write.
+func Serve(ctx context.Context, in io.ReadCloser, out io.WriteCloser, o Options) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	defer func() { _ = os.RemoveAll(o.Dir) }() // the next run has another one
@@ -44,7 +45,8 @@ func Serve(ctx context.Context, in io.ReadCloser, out io.Writer, o Options) erro
 	defer stop(nil)
 	watching.Go(func() {
 		watch(ctx, alive, stop)
-		_ = in.Close() // ends the reading of it
+		_ = in.Close()  // ends the reading of it
+		_ = out.Close() // and the writing: nobody may be there who reads
 	})
 	if err := wire.Greet(out); err != nil {
 		return err
