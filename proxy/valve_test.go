@@ -95,7 +95,7 @@ func TestPauseEnds(t *testing.T) {
 
 // TestPauseIsBounded: more than so many do not wait.
 func TestPauseIsBounded(t *testing.T) {
-	g := newGate(newAccessLog(nil))
+	g := newGate(newAccessLog(nil, 0))
 	v := &valve{}
 	v.set(&Halt{Kind: Pause, Until: time.Now().Add(time.Minute)})
 	v.held.Store(maxPaused)
