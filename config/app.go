@@ -60,6 +60,8 @@ type Proxy struct {
 	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
+
+	Redirects map[string]string // from a path to another one, or to an address
 }
 
 // BasicAuth is the one user that may come, and the name of the secret that is the password.

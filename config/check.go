@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/netip"
+	"net/url"
 	"path"
 	"strings"
 	"unicode"
@@ -89,6 +90,26 @@ func checkURLPath(s string) error {
 		return errors.New("a path begins with /")
 	case strings.ContainsFunc(s, unicode.IsSpace) || strings.Contains(s, "#"):
 		return errors.New("a path has no spaces and no #")
+	}
+	return nil
+}
+
+// checkFrom is for a path that is redirected, as it is compared: decoded, and without a query.
+func checkFrom(s string) error {
+	if !strings.HasPrefix(s, "/") || len(s) > 1024 || strings.ContainsAny(s, "?#*") || strings.ContainsFunc(s, controls) {
+		return hinted{"not a path", "one path, without a query, as in /old"}
+	}
+	return nil
+}
+
+// checkMoved is for where a redirect leads.
+func checkMoved(s string) error {
+	u, err := url.Parse(s)
+	ok := err == nil && len(s) <= 1024 && !strings.Contains(s, `\`) && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f })
+	here := ok && u.Scheme == "" && u.Host == "" && strings.HasPrefix(s, "/") && !strings.HasPrefix(s, "//")
+	there := ok && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
+	if !here && !there {
+		return hinted{"leads nowhere", "a path, as in /new, or an address, as in https://example.com/new"}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -70,6 +71,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"max_request_body":  d.size(&p.MaxRequestBody),
 		"allow":             d.lines(&p.Allow, checkNetwork),
 		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
+		"redirects":         func(n *node, path string) { d.redirects(n, path, p) },
 		"compress":          d.flag(&p.Compress),
 		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
@@ -86,6 +88,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 			d.fail(c, join(path, "canonical_host"), "one name of proxy.hosts", "requests for %s do not reach the app", c.shown())
 		}
 	}
+	d.checkRedirects(n.get("redirects"), join(path, "redirects"), p)
 	if p.PathPrefix = "/" + strings.Trim(p.PathPrefix, "/"); p.PathPrefix == "/" {
 		p.StripPathPrefix = false // nothing to strip
 	}
@@ -149,6 +152,39 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 			if v := n.get(key); v != nil {
 				d.fail(v, join(path, key), "remove it, or the type", "a check over TCP only connects")
 			}
+		}
+	}
+}
+
+// redirects reads a table of paths and where they lead.
+func (d decoder) redirects(n *node, path string, p *Proxy) {
+	p.Redirects = map[string]string{}
+	d.each(n, path, checkFrom, func(key string, value *node, path string) {
+		to := ""
+		if d.text(&to, checkMoved)(value, path); to != "" {
+			p.Redirects[key] = to
+		}
+	})
+	if len(p.Redirects) > 256 {
+		d.fail(n, path, "", "%d redirects, the most is 256", len(p.Redirects))
+	}
+	if len(p.Redirects) == 0 {
+		p.Redirects = nil
+	}
+}
+
+// checkRedirects finds what would never happen, and what leads on to another line: a chain, or a ring.
+func (d decoder) checkRedirects(n *node, path string, p *Proxy) {
+	prefix := "/" + strings.Trim(p.PathPrefix, "/")
+	for _, from := range slices.Sorted(maps.Keys(p.Redirects)) {
+		to, _, _ := strings.Cut(p.Redirects[from], "?")
+		to, _, _ = strings.Cut(to, "#")
+		at := n.get(from)
+		if _, on := p.Redirects[to]; on {
+			d.fail(at, join(path, from), "name the last place at once", "%s is redirected itself", at.shown())
+		}
+		if prefix != "/" && from != prefix && !strings.HasPrefix(from, prefix+"/") {
+			d.fail(at, join(path, from), "", "requests for %s do not reach the app, but those below %s", clip(from), prefix)
 		}
 	}
 }

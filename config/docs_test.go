@@ -80,7 +80,7 @@ func TestDocsAreComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	free := regexp.MustCompile(`^(env\.(clear|secret)|labels|ssh\.host_keys|servers\.\w+\.(env|labels)|transfer\.groups|volumes)\b`)
+	free := regexp.MustCompile(`^(env\.(clear|secret)|labels|proxy\.redirects|ssh\.host_keys|servers\.\w+\.(env|labels)|transfer\.groups|volumes)\b`)
 	for _, o := range app.Origins {
 		path := regexp.MustCompile(`\[\d+\]`).ReplaceAllString(o.Path, "")
 		if m := free.FindString(path); m != "" {

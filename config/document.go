@@ -63,6 +63,7 @@ func (p Proxy) document() object {
 		member{"healthcheck", p.Probe.document()},
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
+	o = o.filled("redirects", texts(p.Redirects))
 	if p.Compress {
 		o = append(o, member{"compress", true})
 	}

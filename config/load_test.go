@@ -54,6 +54,7 @@ func TestLoadFull(t *testing.T) {
 	probe := Probe{Type: "http", Status: []string{"200-204", "401"}, Path: "/healthz", Host: "shop.example.com", Interval: time.Second / 2, Timeout: 2 * time.Second, Successes: 2, Failures: 5}
 	web := &Proxy{Hosts: []string{"shop.example.com", "*.shop.example.com"}, AppPort: 3000, PathPrefix: "/", Probe: probe,
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
+		Redirects: map[string]string{"/old": "/new", "/away": "https://example.com/"},
 		Compress:  true,
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
@@ -61,6 +62,7 @@ func TestLoadFull(t *testing.T) {
 	api := *web
 	api.Hosts, api.AppPort, api.PathPrefix, api.StripPathPrefix = []string{"api.example.com"}, 4000, "/v1", true
 	api.CanonicalHost = "" // the root's is none of its hosts
+	api.Redirects = nil    // the root's are not below its prefix
 	clear := map[string]string{"RAILS_ENV": "production", "MOTD": "hello $5", "LEADING": "010"}
 	secret := []SecretRef{{"DATABASE_URL", "DATABASE_URL"}, {"REDIS_URL", "SHARED_REDIS_URL"}}
 	data := "/srv/shop/data:/app/data:ro"
@@ -312,6 +314,26 @@ func TestServiceName(t *testing.T) {
 		got := ServiceName(in)
 		if got != want || checkName(got) != nil {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+// TestRedirects: the role's table is laid over the root's, and what does not reach the role is refused.
+func TestRedirects(t *testing.T) {
+	app := mustLoad(t, head+"proxy: { redirects: { /a: /b } }\n")
+	if got := app.Roles[0].Proxy.Redirects; !reflect.DeepEqual(got, map[string]string{"/a": "/b"}) {
+		t.Errorf("%v", got)
+	}
+	for text, want := range map[string]string{
+		"path_prefix: /api, redirects: { /a: /b }": "those below /api",
+		"redirects: { /a: /a }":                    "is redirected itself",
+		"redirects: { /a: \"/b?x\", /b: /c }":      "is redirected itself",
+		"redirects: { /a: 'x' }":                   "leads nowhere",
+		"redirects: { /a: '/\\x' }":                "leads nowhere",
+		"redirects: [ /a ]":                        "expected a map",
+	} {
+		if _, err := load(t, head+"proxy: { "+text+" }\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

@@ -46,7 +46,8 @@ func merge(base, over *node) *node {
 }
 
 // replaced says whether over makes a key of the base void: with the other spelling of what may be written as one host or
-// as a list of hosts, or with hosts of its own, among which the base's canonical host is not looked for.
+// as a list of hosts, or with hosts of its own, among which the base's canonical host is not looked for, or with a path
+// prefix of its own, below which the base's redirects are not.
 func replaced(over *node, key string) bool {
 	switch key {
 	case "host":
@@ -55,6 +56,8 @@ func replaced(over *node, key string) bool {
 		return over.get("host") != nil
 	case "canonical_host":
 		return (over.get("host") != nil || over.get("hosts") != nil) && over.get("canonical_host") == nil
+	case "redirects":
+		return over.get("path_prefix") != nil && over.get("redirects") == nil
 	}
 	return false
 }

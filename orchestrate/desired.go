@@ -51,7 +51,7 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
-			Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
+			Redirects: p.Redirects, Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
 	}
 	return u

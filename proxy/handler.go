@@ -106,7 +106,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		redirect(w, r, s.CanonicalHost, x.origin)
 		return
 	}
-	if !g.open(w, r, x) {
+	if s.moved(w, r, x.path) || !g.open(w, r, x) {
 		return
 	}
 	if s = x.service; !s.authorised(w, r) || g.eject(w, r, x) {

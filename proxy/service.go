@@ -41,6 +41,8 @@ type Service struct {
 	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
+
+	Redirects map[string]string `json:"redirects,omitempty"` // from a path to another, or to an address
 }
 
 // HealthCheck is a GET that a healthy target answers with 2xx, or a connection that it takes. Redirects are not followed.
@@ -124,6 +126,9 @@ func (s Service) withDefaults() (Service, error) {
 	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
 	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {
 		return s, fmt.Errorf("service %s: path prefix %.80q is no plain path", s.Name, s.PathPrefix)
+	}
+	if err := checkRedirects(s.PathPrefix, s.Redirects); err != nil {
+		return s, fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	switch {
 	case s.Health.Type == CheckTCP:
