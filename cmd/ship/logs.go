@@ -52,6 +52,11 @@ type logFrom struct {
 
 // copyLogs shows several logs at once, line by line.
 func (d *deps) copyLogs(ctx context.Context, from []logFrom, o docker.LogOptions) error {
+	return d.showLogs(ctx, from, func(ctx context.Context, f logFrom, line func(string)) error { return copyLog(ctx, f, o, line) })
+}
+
+// showLogs has all logs read at once, and shows one line after the other. The end of one does not end the others.
+func (d *deps) showLogs(ctx context.Context, from []logFrom, read func(context.Context, logFrom, func(string)) error) error {
 	errs := make([]error, len(from))
 	var wg sync.WaitGroup
 	var line sync.Mutex // one line at a time
@@ -59,7 +64,7 @@ func (d *deps) copyLogs(ctx context.Context, from []logFrom, o docker.LogOptions
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			err := copyLog(ctx, f, o, func(text string) {
+			err := read(ctx, f, func(text string) {
 				line.Lock()
 				defer line.Unlock()
 				if d.JSON {

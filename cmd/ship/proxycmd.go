@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 
-	"ship/internal/docker"
 	"ship/internal/event"
 	"ship/orchestrate"
 )
@@ -15,7 +14,7 @@ type ProxyCmd struct {
 	Boot    ProxyBootCmd    `cmd:"" help:"Ship the proxy and start it where it does not run."`
 	Upgrade ProxyUpgradeCmd `cmd:"" help:"Replace proxies of another version. No request is lost."`
 	Status  ProxyStatusCmd  `cmd:"" help:"Show the proxies' services, targets and their health."`
-	Logs    ProxyLogsCmd    `cmd:"" help:"Show the proxies' access and error logs."`
+	Logs    ProxyLogsCmd    `cmd:"" help:"Show the proxies' access and error logs, with -f across upgrades."`
 	Remove  ProxyRemoveCmd  `cmd:"" help:"Stop and remove the proxies. Needs --yes."`
 }
 
@@ -110,23 +109,6 @@ func route(hosts []string, prefix string) string {
 		hosts = []string{"*"}
 	}
 	return strings.Join(hosts, ",") + prefix
-}
-
-// ProxyLogsCmd shows the proxies' logs.
-type ProxyLogsCmd struct {
-	Lines  int  `short:"n" default:"50" help:"Lines of each proxy."`
-	Follow bool `short:"f" help:"Go on as lines come."`
-}
-
-// Run is the command.
-func (c *ProxyLogsCmd) Run(ctx context.Context, d *deps) error {
-	return d.withHosts(ctx, func(s *session) error {
-		var from []logFrom
-		for _, h := range s.fleet.Hosts {
-			from = append(from, logFrom{h, orchestrate.ProxyName, h.Name + " | "})
-		}
-		return d.copyLogs(ctx, from, docker.LogOptions{Tail: c.Lines, Follow: c.Follow})
-	})
 }
 
 // ProxyRemoveCmd removes the proxies.
