@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"math/rand/v2"
 	"net/http"
@@ -153,3 +154,6 @@ func newRequestID() string {
 	_, _ = crand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
 }
+
+// quiet is for what clients do wrong: it is not worth a line each.
+func quiet() *log.Logger { return log.New(io.Discard, "", 0) }

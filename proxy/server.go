@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -298,6 +297,3 @@ func (s *server) command(w http.ResponseWriter, r *http.Request) {
 	defer s.asking.Add(-1)
 	s.commands.ServeHTTP(w, r)
 }
-
-// quiet is for what clients do wrong: it is not worth a line each.
-func quiet() *log.Logger { return log.New(io.Discard, "", 0) }
