@@ -41,11 +41,15 @@ type Store struct {
 
 // Open opens or makes a store in dir, for its owner only, and removes what was not used for seven days and what is over
 // quota, in bytes: the blobs unused for longest first, never one in use.
-func Open(dir string, quota int64) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+//
+// Nothing is touched where another user could have put a folder or a link of his in the way: all parts of the path
+// belong to root, to us or to one of trusted, by user ID.
+func Open(dir string, quota int64, trusted ...int) (*Store, error) {
+	path, err := makeFolder(dir, append([]int{0, os.Geteuid()}, trusted...))
+	if err != nil {
 		return nil, fmt.Errorf("make chunk store: %w", err)
 	}
-	root, err := os.OpenRoot(dir)
+	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("open chunk store: %w", err)
 	}
@@ -67,8 +71,8 @@ func owned(root *os.Root) error {
 	if err != nil {
 		return err
 	}
-	if err := ours(info); err != nil {
-		return err
+	if uid := owner(info); uid != os.Geteuid() {
+		return fmt.Errorf("folder belongs to user %d", uid)
 	}
 	if info.Mode().Perm() == 0o700 {
 		return nil

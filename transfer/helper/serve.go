@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -160,7 +161,7 @@ func (s *session) open(ctx context.Context) error {
 	}
 	sweep(s.Dir, time.Now())
 	var dir string
-	if s.store, dir, err = openStore(append(s.Spools, filepath.Join(s.Dir, "spool")), s.hello.Quota); err != nil {
+	if s.store, dir, err = openStore(s.Spools, s.Dir, s.hello.Quota); err != nil {
 		return err
 	}
 	s.outbox.ready = make(chan struct{}, 1)
@@ -173,11 +174,16 @@ func (s *session) open(ctx context.Context) error {
 	return s.control.SendJSON(wire.KindWelcome, w)
 }
 
-// openStore opens the first folder that can be used.
-func openStore(dirs []string, quota int64) (*chunk.Store, string, error) {
+// openStore opens the first folder that can be used, in the run's own as the last resort. That one is the SSH user's,
+// who has also brought the program that runs here: it is not less trusted for running with root's rights.
+func openStore(spools []string, run string, quota int64) (*chunk.Store, string, error) {
 	var errs []error
-	for _, d := range dirs {
-		store, err := chunk.Open(d, quota)
+	for i, d := range append(slices.Clone(spools), filepath.Join(run, "spool")) {
+		var trusted []int
+		if i == len(spools) {
+			trusted = owners(run)
+		}
+		store, err := chunk.Open(d, quota, trusted...)
 		if err == nil {
 			return store, d, nil
 		}
