@@ -146,7 +146,7 @@ func (s *session) old(ctx context.Context, image, diffID string) (layers.PlainLa
 	if err != nil {
 		return nil, &baseError{err}
 	}
-	l, _, err := layers.EnginePlain(ctx, engine.Source(s.engine), image, id, s.Dir)
+	l, _, err := layers.EnginePlain(ctx, engine.Source(s.engine), image, id, s.work)
 	if err != nil {
 		return nil, &baseError{err}
 	}

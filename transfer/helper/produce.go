@@ -33,7 +33,7 @@ func (s *session) produce(ctx context.Context, p wire.Produce) error {
 }
 
 func (s *session) make(ctx context.Context, p wire.Produce, b *blob) (err error) {
-	cache := filepath.Join(s.Dir, "cache")
+	cache := filepath.Join(s.work, "cache")
 	name, err := s.imageWith(ctx, p.DiffID)
 	if err != nil {
 		return err

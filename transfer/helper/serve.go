@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +27,7 @@ const SocketName = "sock"
 // Options of a helper.
 type Options struct {
 	Dir     string   // of this run; removed at the end
-	Spools  []string // folders for chunks, the first that can be used is; Dir is the last resort
+	Spools  []string // folders for chunks, the first that can be used is, those in memory later; Dir is the last resort
 	Engine  docker.Dialer
 	Old     string // folder of a helper of the same run, which this one replaces; "" = none
 	Program string // our own file, gzipped on its way to other hosts
@@ -96,6 +95,7 @@ type session struct {
 	control *wire.Conn
 	stop    context.CancelCauseFunc
 	store   *chunk.Store
+	work    string // a folder for whole layers, beside the chunks
 	node    *peer.Node
 	engine  *docker.Client
 	outbox  outbox
@@ -108,6 +108,11 @@ type session struct {
 
 // run is the session from the first frame to the last.
 func (s *session) run(ctx context.Context, alive chan<- struct{}) error {
+	defer func() {
+		if s.work != "" {
+			_ = os.RemoveAll(s.work) // else a later run does it
+		}
+	}()
 	defer s.tasks.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -164,6 +169,9 @@ func (s *session) open(ctx context.Context) error {
 	if s.store, dir, err = openStore(s.Spools, s.Dir, s.hello.Quota); err != nil {
 		return err
 	}
+	if s.work, err = makeWork(dir); err != nil {
+		return errors.Join(err, s.store.Close())
+	}
 	s.outbox.ready = make(chan struct{}, 1)
 	s.node = peer.New(peer.Options{Have: s.outbox.have, Failed: s.outbox.failed})
 	s.engine = docker.New(s.Engine)
@@ -178,7 +186,7 @@ func (s *session) open(ctx context.Context) error {
 // who has also brought the program that runs here: it is not less trusted for running with root's rights.
 func openStore(spools []string, run string, quota int64) (*chunk.Store, string, error) {
 	var errs []error
-	for i, d := range append(slices.Clone(spools), filepath.Join(run, "spool")) {
+	for i, d := range append(onDiskFirst(spools), filepath.Join(run, "spool")) {
 		var trusted []int
 		if i == len(spools) {
 			trusted = owners(run)
