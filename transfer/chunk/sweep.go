@@ -26,6 +26,9 @@ func (s *Store) sweep(quota int64) error {
 	var total int64
 	for _, b := range blobs {
 		total += b.size
+		if time.Until(b.used) > 0 {
+			s.touch(b.name) // the clock was ahead: from now on it grows old like the others
+		}
 	}
 	for _, b := range blobs {
 		if total <= quota && time.Since(b.used) <= maxAge {

@@ -101,3 +101,18 @@ func TestSweepHalves(t *testing.T) {
 		t.Errorf("left are %v", got)
 	}
 }
+
+// What was used while the clock was ahead grows old like everything else.
+func TestSweepAfterClockWasAhead(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	keep(t, s, dir, "a", 1, -365*24*time.Hour)
+	openStore(t, dir)
+	info, err := os.Stat(filepath.Join(dir, "a"+logSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if time.Until(info.ModTime()) > 0 {
+		t.Errorf("used at %v", info.ModTime())
+	}
+}

@@ -25,7 +25,7 @@ func makeWork(store string) (string, error) {
 	}
 	for _, e := range entries {
 		info, err := e.Info()
-		if err == nil && info.IsDir() && strings.HasPrefix(e.Name(), workPrefix) && time.Since(info.ModTime()) > workAge {
+		if err == nil && info.IsDir() && strings.HasPrefix(e.Name(), workPrefix) && time.Since(info.ModTime()).Abs() > workAge { // clocks jump
 			_ = os.RemoveAll(filepath.Join(store, e.Name())) // the next run tries again
 		}
 	}
