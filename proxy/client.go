@@ -129,6 +129,14 @@ func (e *OldProxyError) Error() string {
 // Hint says what to do.
 func (e *OldProxyError) Hint() string { return "`ship proxy upgrade` replaces it; no request is lost" }
 
+// Certify gives a service the certificate that it is served with from now on, before its first target or at any time after.
+// What it returns is what the proxy has read.
+func (c *Client) Certify(ctx context.Context, service string, pair KeyPair, generation int64) (Certificate, error) {
+	var told Certificate
+	err := c.do(ctx, http.MethodPost, "certify", call{Service: service, Pair: &pair, Generation: generation}, &told)
+	return told.clean(), err
+}
+
 // reload tells a proxy that has handed over that its successor has changed a service.
 func (c *Client) reload(ctx context.Context, service string) error {
 	return c.do(ctx, http.MethodPost, "reload", call{Service: service}, nil)

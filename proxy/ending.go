@@ -9,6 +9,19 @@ import (
 	"time"
 )
 
+// giveUp lets go of what begin has taken.
+func (s *server) giveUp() {
+	for _, l := range []net.Listener{s.public, s.publicTLS, s.private} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.offer != nil {
+		_ = s.offer.l.Close()
+	}
+	s.lock.release() // last: who waits for it finds the rest free
+}
+
 // until returns when it is time to end: nil if ctx has ended, or a successor has taken over and all that was left here
 // is done.
 func (s *server) until(ctx context.Context, handed <-chan struct{}) error {
@@ -45,6 +58,7 @@ func (s *server) retire(ctx context.Context) {
 	s.conceal()
 	s.m.thaw(unixClient(s.o.Socket))
 	_ = s.public.Close()
+	s.closeTLS()
 	_ = s.private.Close()
 	s.o.Log.Info("a successor has taken over", "connections", s.conns.Load(), "requests", s.m.gate.requests.Load())
 	early := time.After(linger)

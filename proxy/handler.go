@@ -24,6 +24,7 @@ type gate struct {
 	access   *accessLog
 	requests atomic.Int64 // in flight, upgraded connections included
 	metrics  metrics
+	secure   secure
 }
 
 func newGate(access *accessLog) *gate {
@@ -44,6 +45,7 @@ type exchange struct {
 	origin  origin
 	target  *upstream
 	upgrade string // the protocol that the client wants
+	secure  bool   // it came by https
 	status  int
 	bytes   atomic.Int64
 	failure error
@@ -62,7 +64,7 @@ var errAborted = errors.New("broken off")
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{host: normalHost(r.Host), path: r.URL.Path, upgrade: r.Header.Get("Upgrade")}
+	x := &exchange{host: normalHost(r.Host), path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), secure: r.TLS != nil}
 	r.Header.Set("X-Request-Id", requestID(r))
 	g.requests.Add(1)
 	whole := false
@@ -84,7 +86,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	case r.Method == http.MethodConnect:
 		writePage(w, r, http.StatusMethodNotAllowed, "This is no forward proxy.", 0)
 		return
-	case r.ProtoMajor != 1: // net/http lets the preface of HTTP/2 pass
+	case r.ProtoMajor != 1 && r.TLS == nil: // net/http lets the preface of HTTP/2 pass
 		writePage(w, r, http.StatusHTTPVersionNotSupported, "Only HTTP/1 is spoken here.", 0)
 		return
 	}
@@ -100,6 +102,9 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		return
 	}
 	if !s.paced(w, r, x.origin) {
+		return
+	}
+	if g.toHTTPS(w, r, s, x) {
 		return
 	}
 	if s.CanonicalHost != "" && x.host != s.CanonicalHost {

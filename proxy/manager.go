@@ -27,7 +27,9 @@ type manager struct {
 	wg   sync.WaitGroup
 
 	mu       sync.Mutex
+	openTLS  func() error // makes the proxy listen for https; called with the lock held
 	services map[string]*service
+	certs    certStore
 	bad      map[string]error // services whose state could not be read
 }
 
@@ -62,6 +64,12 @@ func (m *manager) restore() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.bad = bad
+	if m.certs, err = m.store.loadPairs(); err != nil {
+		return err
+	}
+	for name, err := range m.certs.wrong {
+		m.log.Error("this service has no https: its certificate cannot be read", "service", name, "error", err)
+	}
 	for name, err := range bad {
 		m.log.Error("this service does not serve: its state cannot be read", "service", name, "error", err)
 	}
@@ -127,6 +135,8 @@ func (m *manager) publish() {
 	}
 	r := newRoutes(all)
 	m.gate.routes.Store(&r)
+	certs := m.certs.snapshot(all)
+	m.gate.secure.certs.Store(&certs)
 }
 
 // cutAll ends all that is still in flight, properly where the protocol has a way to say so.
@@ -265,6 +275,7 @@ func (m *manager) remove(ctx context.Context, name string, generation int64) err
 	}
 	clear(s.prepared)
 	delete(m.bad, name)
+	m.dropPair(name)
 	m.activate(s, next, nil)
 	return nil
 }

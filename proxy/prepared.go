@@ -49,6 +49,9 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 		return "", err
 	}
 	defer m.mu.Unlock()
+	if err := m.readyTLS(svc); err != nil {
+		return "", err
+	}
 	s := m.get(svc.Name)
 	maps.DeleteFunc(s.prepared, func(_ string, p *prepared) bool { return time.Now().After(p.expires) })
 	for len(s.prepared) >= maxPrepared {

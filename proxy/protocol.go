@@ -36,6 +36,7 @@ type call struct {
 	Timeout    time.Duration `json:"timeout_ns,omitempty"`
 	Halt       *Halt         `json:"halt,omitempty"`
 	Kind       HaltKind      `json:"kind,omitempty"`
+	Pair       *KeyPair      `json:"pair,omitempty"`
 }
 
 // prepareLine is one line of the answer to prepare: attempts, and then a token or a failure.
@@ -115,6 +116,9 @@ func (c control) handler() http.Handler {
 		return struct{}{}, c.m.halt(ctx, a.Service, a.Halt)
 	})
 	c.onChange(mux, "resume", func(ctx context.Context, a call) (any, error) { return c.m.resume(ctx, a.Service, a.Kind) })
+	c.onChange(mux, "certify", func(ctx context.Context, a call) (any, error) {
+		return c.m.certify(ctx, a.Service, a.Pair, a.Generation)
+	})
 	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
 		if next := c.m.successor.Load(); next != nil {
 			return next.Drain(ctx, a.Service, a.Target, a.Timeout)

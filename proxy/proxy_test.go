@@ -61,7 +61,7 @@ func runProcess(dir string) error {
 	}
 	rest, _ := time.ParseDuration(os.Getenv(asProcess + "_REST"))
 	socket := cmp.Or(os.Getenv(asProcess+"_SOCKET"), filepath.Join(dir, "s"))
-	return Run(ctx, Options{HTTPAddr: "127.0.0.1:0", Socket: socket, StateDir: filepath.Join(dir, "state"), Master: master, RestTimeout: rest, Log: log, MetricsAddr: os.Getenv(asProcess + "_METRICS")})
+	return Run(ctx, Options{HTTPAddr: "127.0.0.1:0", HTTPSAddr: os.Getenv(asProcess + "_HTTPS"), Socket: socket, StateDir: filepath.Join(dir, "state"), Master: master, RestTimeout: rest, Log: log, MetricsAddr: os.Getenv(asProcess + "_METRICS")})
 }
 
 // gateway is a running proxy and a client of its control socket.

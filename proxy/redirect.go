@@ -8,6 +8,9 @@ import (
 // redirect sends the client to the same address of another host, with the same method and body (308).
 func redirect(w http.ResponseWriter, r *http.Request, host string, o origin) {
 	scheme := "http"
+	if r.TLS != nil {
+		scheme = "https"
+	}
 	if p := r.Header.Get("X-Forwarded-Proto"); o.trusted && p == "https" {
 		scheme = p
 	}

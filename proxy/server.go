@@ -19,6 +19,7 @@ import (
 // Options say how a proxy runs.
 type Options struct {
 	HTTPAddr  string    // ":80"
+	HTTPSAddr string    // ":443"; it listens there once a service asks for TLS; "" = none can
 	Socket    string    // path of the control socket, the same for a proxy and its successor; made with mode 0600
 	Spare     string    // another path for it, for when Socket's disk is full; "" = none
 	StateDir  string    // made with mode 0700; who starts with the folder of a proxy that runs takes over from it
@@ -58,11 +59,12 @@ type server struct {
 	store store
 	lock  *stateLock // nil: the folder cannot be locked
 
-	public  net.Listener
-	gate    *http.Server
-	conns   atomic.Int64 // of clients, upgraded ones left out
-	leaving atomic.Bool  // a successor has taken over
-	conceal func()       // ends the metrics
+	public    net.Listener
+	publicTLS net.Listener // for https; nil = none yet. Changed under the manager's lock only
+	gate      *http.Server
+	conns     atomic.Int64 // of clients, upgraded ones left out
+	leaving   atomic.Bool  // a successor has taken over
+	conceal   func()       // ends the metrics
 
 	private  net.Listener
 	control  *http.Server
@@ -89,7 +91,9 @@ func Run(ctx context.Context, o Options) error {
 	g := newGate(newAccessLog(o.AccessLog, o.LogSkip))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
 	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
+	g.secure.certs.Store(&certificates{})
 	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}
+	m.openTLS = s.openTLS
 	defer m.wg.Wait()
 	defer stop()
 	ctx, free, err := s.begin(ctx)
@@ -150,10 +154,11 @@ func (s *server) listen(held map[handedListener]net.Listener, before *predecesso
 			return fmt.Errorf("listen for requests: %w", err)
 		}
 	}
+	s.listenTLS(held, before)
 	if err := s.keep(); err != nil {
 		return err
 	}
-	s.gate = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: s.o.HeaderTimeout, IdleTimeout: s.o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet(), ConnState: s.count}
+	s.gate = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: s.o.HeaderTimeout, IdleTimeout: s.o.IdleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: quiet(), ConnState: s.count, HTTP2: http2Config()}
 	s.control = &http.Server{Handler: http.HandlerFunc(s.command), ReadHeaderTimeout: s.o.HeaderTimeout, ErrorLog: quiet()}
 	if s.private, err = s.openControl(); err != nil {
 		return err
@@ -170,11 +175,11 @@ func (s *server) listen(held map[handedListener]net.Listener, before *predecesso
 
 // sockets are what is handed over, and what the master holds.
 func (s *server) sockets() ([]handedListener, []syscall.Conn) {
-	c, ok := s.public.(syscall.Conn) // as all of package net are
-	if !ok {
-		return nil, nil
+	names, sockets := []handedListener{{listenerHTTP, s.o.HTTPAddr}}, []syscall.Conn{conn(s.public)}
+	if s.publicTLS != nil {
+		names, sockets = append(names, handedListener{listenerHTTPS, s.o.HTTPSAddr}), append(sockets, conn(s.publicTLS))
 	}
-	return []handedListener{{listenerHTTP, s.o.HTTPAddr}}, []syscall.Conn{c}
+	return names, sockets
 }
 
 // keep has the master hold the sockets.
@@ -204,19 +209,6 @@ func (s *server) takeState(ctx context.Context, before *predecessor) error {
 	return nil
 }
 
-// giveUp lets go of what begin has taken.
-func (s *server) giveUp() {
-	for _, l := range []net.Listener{s.public, s.private} {
-		if l != nil {
-			_ = l.Close()
-		}
-	}
-	if s.offer != nil {
-		_ = s.offer.l.Close()
-	}
-	s.lock.release() // last: who waits for it finds the rest free
-}
-
 // openControl takes over the socket that a predecessor has, or has left.
 func (s *server) openControl() (net.Listener, error) {
 	l, err := listenUnix(s.o.Socket)
@@ -244,6 +236,7 @@ func (s *server) reopenControl() error {
 
 func (s *server) serve(ctx context.Context) error {
 	s.serving.Go(func() { s.failed <- s.gate.Serve(s.public) })
+	s.startTLS()
 	private := s.private
 	s.serving.Go(func() { s.failed <- s.control.Serve(private) })
 	offering, stop := context.WithCancel(ctx)

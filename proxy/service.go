@@ -40,6 +40,7 @@ type Service struct {
 	Compress        bool        `json:"compress,omitempty"`         // answers, for clients that take it
 	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
+	TLS             *TLS        `json:"tls,omitempty"`              // nil: it is reached by http alone
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 
 	Redirects map[string]string `json:"redirects,omitempty"` // from a path to another, or to an address

@@ -22,8 +22,9 @@ type ServiceStatus struct {
 	Active     *TargetStatus  `json:"active"` // nil: none
 	Previous   *Target        `json:"previous,omitempty"`
 	Draining   []TargetStatus `json:"draining,omitempty"`
-	Halt       *Halt          `json:"halt,omitempty"` // nil: requests are served
-	Held       int            `json:"held,omitempty"` // requests that wait for the end of a pause
+	Halt       *Halt          `json:"halt,omitempty"`        // nil: requests are served
+	Held       int            `json:"held,omitempty"`        // requests that wait for the end of a pause
+	TLSCert    *Certificate   `json:"certificate,omitempty"` // nil: it is not reached by https
 }
 
 // TargetStatus is one target.
@@ -51,7 +52,7 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load())}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service)}
 		if v.BasicAuth != nil { // the hash is nobody's to see
 			v.BasicAuth = &BasicAuth{User: v.BasicAuth.User}
 		}
