@@ -59,6 +59,7 @@ type Proxy struct {
 	Compress        bool          // answers, for clients that take it
 	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody
+	TLS             *TLS          // nil: requests come by http alone
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
 
 	Redirects map[string]string // from a path to another one, or to an address
@@ -74,6 +75,14 @@ type RateLimit struct {
 	Requests int
 	Per      time.Duration // a second, a minute or an hour
 	Burst    int           // at once; 0 = those of one second
+}
+
+// TLS is how requests come by https.
+type TLS struct {
+	Certificate string        // path of the certificate with its chain (PEM) on this machine
+	PrivateKey  string        // name of a secret if [TLS.KeyIsSecret], else a path on this machine
+	Redirect    bool          // requests by http are sent to https
+	HSTS        time.Duration // for how long browsers shall insist on https; 0 = not said
 }
 
 // Probe is the request by which the proxy tells a healthy container from another.
@@ -99,6 +108,7 @@ type Healthcheck struct {
 // ProxyRun is how the proxy itself runs on each host.
 type ProxyRun struct {
 	HTTPPort    int
+	HTTPSPort   int     // only listened on where a role has TLS
 	MetricsAddr string  // ip:port; "" = nowhere
 	LogPercent  float64 // of the requests that are in the access log, 0 to 100; those that failed always are
 }

@@ -7,7 +7,7 @@ import (
 
 // app decodes the root. It returns an App even if there were mistakes; path is the file to name for what is missing.
 func (d decoder) app(root *node, path string) *App {
-	a := &App{Transfer: DefaultTransfer(), Retain: 5, Proxy: ProxyRun{HTTPPort: 80, LogPercent: 100}}
+	a := &App{Transfer: DefaultTransfer(), Retain: 5, Proxy: ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}}
 	secrets := ".ship/secrets"
 	base := inherited{env: root.get("env"), proxy: root.get("proxy")}
 	d.section(root, "", "", keys{

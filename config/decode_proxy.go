@@ -19,9 +19,13 @@ func (d decoder) rootProxy(n *node, path string, run *ProxyRun) {
 	if r := n.get("run"); r != nil {
 		d.section(r, join(path, "run"), "proxy.run", keys{
 			"http_port":    d.port(&run.HTTPPort),
+			"https_port":   d.port(&run.HTTPSPort),
 			"access_log":   func(n *node, path string) { d.accessLog(n, path, &run.LogPercent) },
 			"metrics_port": func(n *node, path string) { d.metrics(n, path, &run.MetricsAddr) },
 		})
+		if run.HTTPPort == run.HTTPSPort {
+			d.fail(r, join(path, "run"), "give each its own", "http_port and https_port are the same")
+		}
 	}
 }
 
@@ -58,6 +62,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Type: "http", Path: "/up", Interval: time.Second,
 		Timeout: 5 * time.Second, Successes: 1, Failures: 3}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
 		ResponseTimeout: 30 * time.Second}
+	redirect := true
 	d.section(n, path, "proxy", keys{
 		"host":              func(n *node, path string) { d.domains(n, path, &p.Hosts) },
 		"hosts":             func(n *node, path string) { d.domains(n, path, &p.Hosts) },
@@ -77,8 +82,12 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
-		"ssl":               d.noTLS,
+		"ssl":               func(n *node, path string) { p.TLS = d.tls(n, path) },
+		"ssl_redirect":      d.flag(&redirect),
 	})
+	if p.TLS != nil {
+		p.TLS.Redirect = redirect
+	}
 	if n.get("host") != nil && n.get("hosts") != nil {
 		d.fail(n.get("hosts"), join(path, "hosts"), "put all names into hosts", "host and hosts are both set")
 	}
@@ -99,14 +108,6 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 func covers(host, name string) bool {
 	_, below, _ := strings.Cut(name, ".")
 	return host == name || host == "*."+below
-}
-
-// noTLS takes ssl: false, which is what this version does.
-func (d decoder) noTLS(n *node, path string) {
-	if n.kind == scalar && n.text == "false" && n.tag != "!!str" {
-		return
-	}
-	d.fail(n, path, "end TLS in front of ship's proxy", "not supported by this version yet")
 }
 
 // domains reads a list of names, or a text of names with commas between.

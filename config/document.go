@@ -75,11 +75,14 @@ func (p Proxy) document() object {
 	if b := p.BasicAuth; b != nil {
 		o = append(o, member{"basic_auth", object{{"user", b.User}, {"password", b.Password}}})
 	}
+	if o = o.filled("ssl", p.TLS.document()); p.TLS != nil {
+		o = append(o, member{"ssl_redirect", p.TLS.Redirect})
+	}
 	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).list("trusted_proxies", p.TrustedProxies)
 }
 
 func (p ProxyRun) document() object {
-	o := object{{"http_port", p.HTTPPort}}.text("metrics_port", p.MetricsAddr)
+	o := object{{"http_port", p.HTTPPort}, {"https_port", p.HTTPSPort}}.text("metrics_port", p.MetricsAddr)
 	switch p.LogPercent {
 	case 100:
 		return append(o, member{"access_log", "on"})

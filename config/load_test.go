@@ -58,6 +58,7 @@ func TestLoadFull(t *testing.T) {
 		Compress:  true,
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
+		TLS:       &TLS{Certificate: "/home/ann/tls/shop.pem", PrivateKey: "SHOP_TLS_KEY", HSTS: 30 * 24 * time.Hour},
 		Allow:     []string{"198.51.100.0/24"}, CanonicalHost: "shop.example.com", TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}
 	api := *web
 	api.Hosts, api.AppPort, api.PathPrefix, api.StripPathPrefix = []string{"api.example.com"}, 4000, "/v1", true
@@ -84,7 +85,7 @@ func TestLoadFull(t *testing.T) {
 		},
 		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "/home/ann/.ssh/config",
 			Keys: []string{"/home/ann/.ssh/deploy", "/home/ann/.ssh/deploy-old"}, HostKeys: map[string]string{"web-1": key}},
-		Proxy: ProxyRun{HTTPPort: 8080, MetricsAddr: "127.0.0.1:9090", LogPercent: 12.5}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
+		Proxy: ProxyRun{HTTPPort: 8080, HTTPSPort: 8443, MetricsAddr: "127.0.0.1:9090", LogPercent: 12.5}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
 		Transfer:    Transfer{Helper: true, Delta: "on", BWLimit: 10_000_000, Groups: map[string]string{"web-1": "eu", "deploy@web-2:2222": "us"}},
 		SecretFiles: []string{".ship/secrets"}, Files: []string{filepath.Join(testdata, "good/full.yaml")},
 	}
@@ -115,7 +116,7 @@ func TestLoadDefaults(t *testing.T) {
 	if !reflect.DeepEqual(app.Roles, want) {
 		t.Errorf("got %+v, want %+v", app.Roles, want)
 	}
-	if app.Retain != 5 || app.Proxy.HTTPPort != 80 || !slices.Equal(app.SecretFiles, []string{".ship/secrets"}) || app.Boot != (Boot{}) {
+	if app.Retain != 5 || app.Proxy != (ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}) || !slices.Equal(app.SecretFiles, []string{".ship/secrets"}) || app.Boot != (Boot{}) {
 		t.Errorf("got %+v", app)
 	}
 }

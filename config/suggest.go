@@ -32,6 +32,8 @@ func elsewhere(key string) string {
 		return "it belongs under a role in servers"
 	case "proxy.port", "proxy.http_port":
 		return "the app's port is app_port; the proxy's own is run: {http_port: ...}"
+	case "proxy.ssl.certificate_pem", "proxy.ssl.private_key_pem":
+		return "certificate is a path, private_key the name of a secret or a path"
 	case "proxy.healthcheck.cmd":
 		return "a command belongs into the healthcheck of the role"
 	case "secrets":
@@ -44,7 +46,7 @@ func elsewhere(key string) string {
 func later(key string) bool {
 	switch key {
 	case "accessories", "release", "build", "require_destination", "hooks", "cron",
-		"proxy.ssl", "proxy.ssl_redirect", "proxy.forward_headers", "proxy.buffering", "proxy.path_prefixes",
+		"proxy.forward_headers", "proxy.buffering", "proxy.path_prefixes",
 		"proxy.logging", "env.tags", "servers.*.replicas", "servers.*.options", "servers.*.logging",
 		"logging", "asset_path", "servers.*.asset_path", "error_pages_path":
 		return true

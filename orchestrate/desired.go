@@ -21,7 +21,7 @@ func NewDesired(c *config.App, release Release, env map[string][]string, auth ma
 	app := App{Service: c.Service, Destination: c.Destination}
 	want := Desired{
 		App: app, Release: release, Units: map[string][]Unit{},
-		Group: c.Boot.GroupSize(len(c.Hosts())), Wait: c.Boot.Wait, Retain: c.Retain - 1, HTTPPort: c.Proxy.HTTPPort,
+		Group: c.Boot.GroupSize(len(c.Hosts())), Wait: c.Boot.Wait, Retain: c.Retain - 1, HTTPPort: c.Proxy.HTTPPort, HTTPSPort: c.Proxy.HTTPSPort,
 	}
 	for _, r := range c.Roles {
 		for _, h := range r.Hosts {
@@ -52,6 +52,9 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
 			Redirects: p.Redirects, Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
+		}
+		if t := p.TLS; t != nil {
+			u.Settings.Service.TLS = &proxy.TLS{KeepHTTP: !t.Redirect, HSTS: proxy.Duration(t.HSTS)}
 		}
 	}
 	return u

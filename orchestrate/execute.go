@@ -159,6 +159,9 @@ func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error
 			return onHost(h.Name, "remove "+s.Container.Name, err)
 		}
 	}
+	if err := r.certify(ctx, h, hp, false); err != nil {
+		return onHost(h.Name, "certify", err)
+	}
 	for n, u := range hp.Units {
 		st := &r.state[i][n]
 		switch u.Act {
@@ -220,7 +223,7 @@ func (r *run) commitHost(ctx context.Context, i int, h Host) error {
 			return fmt.Errorf("set restart policy: %w", err)
 		}
 	}
-	return nil
+	return r.certify(ctx, h, r.plan.Hosts[i], true)
 }
 
 // undo takes the fleet back to what it was, and says in the returned error what came of it. It runs to its end though

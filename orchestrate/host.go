@@ -53,6 +53,7 @@ type Engine interface {
 // Proxy is the control connection to the proxy of one host.
 type Proxy interface {
 	Prepare(ctx context.Context, r proxy.PrepareRequest, on func(proxy.Attempt)) (token string, err error)
+	Certify(ctx context.Context, service string, pair proxy.KeyPair, generation int64) (proxy.Certificate, error)
 	Commit(ctx context.Context, service, token string, generation int64) (proxy.Switched, error)
 	Undo(ctx context.Context, service string, generation int64) error
 	Drain(ctx context.Context, service, targetID string, timeout time.Duration) (proxy.Drained, error)

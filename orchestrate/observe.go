@@ -29,16 +29,17 @@ type Observed struct {
 
 // ObservedProxy is the state of the host's proxy.
 type ObservedProxy struct {
-	Exists  bool         `json:"exists"`
-	Running bool         `json:"running"`
-	Version string       `json:"version"`
-	Port    int          `json:"port"`           // that it listens on; 0 = not known
-	Args    string       `json:"args,omitempty"` // more of its command
-	ID      string       `json:"id"`
-	Image   string       `json:"image"`          // a reference
-	Status  proxy.Status `json:"status"`         // if running
-	Mute    string       `json:"mute,omitempty"` // running, but its control does not answer: why
-	Err     error        `json:"-"`              // the same
+	Exists    bool         `json:"exists"`
+	Running   bool         `json:"running"`
+	Version   string       `json:"version"`
+	Port      int          `json:"port"`           // that it listens on; 0 = not known
+	HTTPSPort int          `json:"https_port"`     // the same for https; 0 = it has none
+	Args      string       `json:"args,omitempty"` // more of its command
+	ID        string       `json:"id"`
+	Image     string       `json:"image"`          // a reference
+	Status    proxy.Status `json:"status"`         // if running
+	Mute      string       `json:"mute,omitempty"` // running, but its control does not answer: why
+	Err       error        `json:"-"`              // the same
 
 	Unfinished bool `json:"unfinished,omitempty"` // an upgrade was begun, and its run died
 	Retired    int  `json:"retired,omitempty"`    // containers of proxies that were replaced; those that run have requests still
@@ -150,6 +151,9 @@ func observedProxy(g gates) ObservedProxy {
 		p.Version, p.ID, p.Image, p.Args = c.Labels[LabelProxy], c.ID, c.Image, c.Labels[LabelArgs]
 		if port, err := strconv.Atoi(c.Labels[LabelPort]); err == nil {
 			p.Port = port
+		}
+		if port, err := strconv.Atoi(c.Labels[LabelHTTPSPort]); err == nil {
+			p.HTTPSPort = port
 		}
 	}
 	return p

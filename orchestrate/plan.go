@@ -7,14 +7,16 @@ import (
 
 // Desired is what the fleet should run.
 type Desired struct {
-	App      App
-	Release  Release
-	Units    map[string][]Unit // by host name
-	Group    int               // hosts that are switched at once; at least 1
-	Wait     time.Duration     // between two groups
-	Retain   int               // stopped containers to keep per role and host, for rollbacks
-	HTTPPort int               // that the proxy listens on
-	Orphans  bool              // stop roles that are no longer wanted
+	App          App
+	Release      Release
+	Units        map[string][]Unit // by host name
+	Group        int               // hosts that are switched at once; at least 1
+	Wait         time.Duration     // between two groups
+	Retain       int               // stopped containers to keep per role and host, for rollbacks
+	HTTPPort     int               // that the proxy listens on
+	HTTPSPort    int               // the same for https
+	Certificates []Certificate     // of roles with TLS; a role without one keeps what its proxy has
+	Orphans      bool              // stop roles that are no longer wanted
 }
 
 // UnitAct is what a plan does about one unit.
@@ -55,16 +57,17 @@ const (
 
 // HostPlan is all that a plan does on one host. Ship and Proxy come before the fleet's switch, Stop and Prune after.
 type HostPlan struct {
-	Host   string
-	Ship   string // why the host is asked for the release's image and sent what it lacks; "" = not needed
-	Proxy  ProxyAct
-	Clear  []Stop // leftovers of runs that did not finish: removed first
-	Units  []UnitPlan
-	Adopt  []Deployed // serve already, but the run that switched to them died before it could say so
-	Stop   []Stop
-	Prune  []Deployed // stopped containers beyond Retain
-	Images []string   // references that no container needs after that
-	Swept  bool       // proxies that were replaced are removed, if they have ended
+	Host    string
+	Ship    string // why the host is asked for the release's image and sent what it lacks; "" = not needed
+	Proxy   ProxyAct
+	Clear   []Stop // leftovers of runs that did not finish: removed first
+	Units   []UnitPlan
+	Certify []Certify
+	Adopt   []Deployed // serve already, but the run that switched to them died before it could say so
+	Stop    []Stop
+	Prune   []Deployed // stopped containers beyond Retain
+	Images  []string   // references that no container needs after that
+	Swept   bool       // proxies that were replaced are removed, if they have ended
 }
 
 // Plan is what a run will do, decided before anything is done. It is made of values only, and compared as text.
@@ -122,6 +125,7 @@ func planHost(want Desired, o Observed) HostPlan {
 		}
 		current[u.Role] = u.Release.ID
 		hp.Units = append(hp.Units, up)
+		hp.Certify = append(hp.Certify, planCertify(want, u, o)...)
 	}
 	stopped := map[string][]Deployed{}
 	for _, d := range o.Deployed {

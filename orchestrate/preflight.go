@@ -21,6 +21,13 @@ func preflight(want Desired, o Observed, hp HostPlan) (refusals []error) {
 		refusals = append(refusals, &RefusedError{fmt.Sprintf("port %d is taken: the proxy cannot listen on it", want.HTTPPort),
 			fmt.Sprintf("see who listens with `ss -ltnp 'sport = :%d'`, or set proxy.run.http_port", want.HTTPPort)})
 	}
+	if o.Proxy.Exists && o.Proxy.HTTPSPort != want.HTTPSPort && hp.https() {
+		what := fmt.Sprintf("the proxy has port %d for https, proxy.run.https_port says %d", o.Proxy.HTTPSPort, want.HTTPSPort)
+		if o.Proxy.HTTPSPort == 0 {
+			what = "the proxy is of a version without https"
+		}
+		refusals = append(refusals, &RefusedError{what, "`ship proxy upgrade` replaces it without a gap"})
+	}
 	if s := conflict(o, hp); s != "" {
 		refusals = append(refusals, &RefusedError{s, "give one of them another proxy.host or proxy.path_prefix"})
 	}

@@ -17,11 +17,12 @@ import (
 
 // ProxyImage is the image of ship's own proxy, shipped like any other.
 type ProxyImage struct {
-	Source   layers.Source
-	ID       string // 12 hex digits; of what is in it, for all platforms
-	Version  string // of ship: who starts it, for people
-	HTTPPort int
-	Args     []string // more for the proxy's command
+	Source    layers.Source
+	ID        string // 12 hex digits; of what is in it, for all platforms
+	Version   string // of ship: who starts it, for people
+	HTTPPort  int
+	HTTPSPort int
+	Args      []string // more for the proxy's command
 }
 
 // Ref is the tag under which hosts keep it.
@@ -34,11 +35,11 @@ const restartAlways = "unless-stopped"
 // packet is translated twice, and is given nothing else of the host: no capability but to bind low ports, no file.
 // Each call names another instance: by that a proxy is told from its successor.
 func (p ProxyImage) spec(name string) docker.ContainerSpec {
-	stop, port, instance := 30, strconv.Itoa(p.HTTPPort), newInstance()
+	stop, port, https, instance := 30, strconv.Itoa(p.HTTPPort), strconv.Itoa(p.HTTPSPort), newInstance()
 	return docker.ContainerSpec{
 		Name: name, Image: p.Ref(), Network: "host", Restart: restartAlways,
-		Cmd:          append([]string{"--http-port", port, "--instance", instance, "--version", p.Version}, p.Args...),
-		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelInstance: instance, LabelArgs: p.args()},
+		Cmd:          append([]string{"--http-port", port, "--https-port", https, "--instance", instance, "--version", p.Version}, p.Args...),
+		Labels:       map[string]string{LabelProxy: p.Version, LabelPort: port, LabelHTTPSPort: https, LabelInstance: instance, LabelArgs: p.args()},
 		Mounts:       []docker.Mount{{Type: "volume", Source: ProxyName, Target: "/state"}},
 		CapDrop:      []string{"ALL"},
 		CapAdd:       []string{"NET_BIND_SERVICE"},
@@ -119,7 +120,7 @@ func BootProxy(ctx context.Context, in Inputs, replace bool) error {
 	}
 	p := in.Proxy
 	for i, o := range found {
-		if !o.Running || replace && (o.Image != p.Ref() || o.Port != p.HTTPPort || o.Args != p.args() || o.Err != nil) {
+		if !o.Running || replace && (o.Image != p.Ref() || o.Port != p.HTTPPort || o.HTTPSPort != p.HTTPSPort || o.Args != p.args() || o.Err != nil) {
 			targets, at = append(targets, TransferHost(in.Hosts[i])), append(at, in.Hosts[i])
 		}
 	}

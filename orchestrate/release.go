@@ -24,13 +24,14 @@ const (
 	LabelRelease     = "ship.release"
 	LabelVersion     = "ship.version"
 	LabelGeneration  = "ship.generation"
-	LabelAddress     = "ship.address"  // fixed address on the network
-	LabelSpec        = "ship.spec"     // hash of all that the unit asks for
-	LabelUnit        = "ship.unit"     // JSON of Settings: what a rollback needs beside the container's own spec
-	LabelProxy       = "ship.proxy"    // on the proxy's container: its version
-	LabelPort        = "ship.port"     // on the proxy's container: the port it listens on
-	LabelArgs        = "ship.args"     // on the proxy's container: what its command has beside the port
-	LabelInstance    = "ship.instance" // on the proxy's container: what its process calls itself
+	LabelAddress     = "ship.address"    // fixed address on the network
+	LabelSpec        = "ship.spec"       // hash of all that the unit asks for
+	LabelUnit        = "ship.unit"       // JSON of Settings: what a rollback needs beside the container's own spec
+	LabelProxy       = "ship.proxy"      // on the proxy's container: its version
+	LabelPort        = "ship.port"       // on the proxy's container: the port it listens on
+	LabelHTTPSPort   = "ship.https-port" // on the proxy's container: where it listens for https when a service asks for it
+	LabelArgs        = "ship.args"       // on the proxy's container: what its command has beside the port
+	LabelInstance    = "ship.instance"   // on the proxy's container: what its process calls itself
 )
 
 // NetworkName is the bridge network that app containers share on each host.

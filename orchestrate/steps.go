@@ -32,6 +32,9 @@ func (p Plan) Steps() []Step {
 		for _, s := range hp.Clear {
 			steps = append(steps, Step{hp.Host, "remove", s.Container.Name, s.Cause})
 		}
+		for _, c := range hp.Certify {
+			steps = append(steps, Step{hp.Host, "certify", c.Role, c.Cause})
+		}
 		for _, u := range hp.Units {
 			if u.Act != Keep {
 				steps = append(steps, Step{hp.Host, string(u.Act), u.Role + " " + u.Release.String(), u.Cause})

@@ -73,6 +73,7 @@ func work(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("proxy run", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	port := flags.Int("http-port", 80, "")
+	https := flags.Int("https-port", 443, "")
 	socket := flags.String("socket", containerSocket, "")
 	state := flags.String("state", containerState, "")
 	metrics := flags.String("metrics", "", "")
@@ -83,7 +84,7 @@ func work(ctx context.Context, args []string) error {
 		return err
 	}
 	return Run(ctx, Options{
-		HTTPAddr: fmt.Sprintf(":%d", *port), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
+		HTTPAddr: fmt.Sprintf(":%d", *port), HTTPSAddr: fmt.Sprintf(":%d", *https), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
 		Master: os.NewFile(WorkerFile, "master"), AccessLog: os.Stdout, Log: containerLog(), Version: *version, MetricsAddr: *metrics,
 		LogSkip: 1 - min(max(*logged, 0), 100)/100,
 	})

@@ -56,7 +56,7 @@ func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
 		return orchestrate.Plan{}, err
 	}
 	want := orchestrate.NewDesired(s.target.conf, release, s.env, s.auth)
-	want.Orphans = s.target.whole
+	want.Orphans, want.Certificates = s.target.whole, s.certificates
 	p, refusals := orchestrate.NewPlan(want, found)
 	return p, errors.Join(refusals...)
 }

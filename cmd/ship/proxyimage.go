@@ -29,7 +29,7 @@ func proxyImage(ctx context.Context, run config.ProxyRun) (orchestrate.ProxyImag
 	if err != nil {
 		return orchestrate.ProxyImage{}, errors.Join(err, src.Close())
 	}
-	return orchestrate.ProxyImage{Source: src, ID: release.ID, Version: version(), HTTPPort: run.HTTPPort, Args: proxyArgs(run)}, nil
+	return orchestrate.ProxyImage{Source: src, ID: release.ID, Version: version(), HTTPPort: run.HTTPPort, HTTPSPort: run.HTTPSPort, Args: proxyArgs(run)}, nil
 }
 
 // proxyArgs are what the proxy is told beside its port: nothing where nothing was asked for.

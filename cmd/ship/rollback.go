@@ -29,7 +29,7 @@ func (c *RollbackCmd) Run(ctx context.Context, d *deps) error {
 			}
 			conf := s.target.conf
 			want.Group, want.Wait = conf.Boot.GroupSize(len(s.target.hosts)), conf.Boot.Wait
-			want.Retain, want.HTTPPort = conf.Retain-1, conf.Proxy.HTTPPort
+			want.Retain, want.HTTPPort, want.HTTPSPort = conf.Retain-1, conf.Proxy.HTTPPort, conf.Proxy.HTTPSPort
 			p, refusals := orchestrate.NewPlan(want, found)
 			if err := errors.Join(refusals...); err != nil {
 				return err

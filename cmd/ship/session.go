@@ -14,13 +14,14 @@ import (
 // session is all that planning and executing a deploy need: configuration, source and links.
 type session struct {
 	*deps
-	target *target
-	fleet  *fleet
-	source layers.Source
-	ref    layers.Ref
-	env    map[string][]string
-	auth   map[string]*proxy.BasicAuth // by role, of those that have one
-	close  []func()
+	target       *target
+	fleet        *fleet
+	source       layers.Source
+	ref          layers.Ref
+	env          map[string][]string
+	auth         map[string]*proxy.BasicAuth // by role, of those that have one
+	certificates []orchestrate.Certificate
+	close        []func()
 }
 
 // openSession reads the configuration and its secrets, opens the source and connects to the hosts: in that order, so
@@ -39,6 +40,9 @@ func (d *deps) openSession(ctx context.Context, source string) (_ *session, err 
 		source = s.target.conf.Image
 	}
 	if s.env, s.auth, err = d.environment(s.target); err != nil {
+		return nil, err
+	}
+	if s.certificates, err = d.certificates(s.target, time.Now()); err != nil {
 		return nil, err
 	}
 	var closeSource func()

@@ -1,0 +1,76 @@
+package orchestrate
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"ship/internal/event"
+	"ship/proxy"
+)
+
+// Certificate is what a role is served with by https.
+type Certificate struct {
+	Role string
+	Pair proxy.KeyPair // prints as [redacted]
+	Told proxy.Certificate
+}
+
+// Certify is a certificate that a host's proxy is to be given.
+type Certify struct {
+	Role  string
+	Cause string
+	Late  bool // after the switch: what serves until then has names that the certificate is not for
+}
+
+// planCertify compares the role's certificate with the one that the proxy has.
+func planCertify(want Desired, u Unit, o Observed) []Certify {
+	c := want.certificate(u.Role)
+	if c == nil || u.Settings.Service == nil || u.Settings.Service.TLS == nil {
+		return nil
+	}
+	now, ok := o.Proxy.service(u.Settings.Service.Name)
+	if !ok || now.TLSCert == nil {
+		return []Certify{{Role: u.Role, Cause: "it is not served by https yet"}}
+	}
+	switch has := now.TLSCert; {
+	case has.Fingerprint == c.Told.Fingerprint:
+		return nil
+	case has.Error != "":
+		return []Certify{{Role: u.Role, Cause: has.Error}}
+	default:
+		// Both are valid for the time being: only the names count.
+		late := c.Told.Check(now.Hosts, c.Told.NotAfter) != nil
+		return []Certify{{Role: u.Role, Late: late, Cause: "another one is served, until " + has.NotAfter.Format(time.DateOnly)}}
+	}
+}
+
+func (d Desired) certificate(role string) *Certificate {
+	i := slices.IndexFunc(d.Certificates, func(c Certificate) bool { return c.Role == role })
+	if i < 0 {
+		return nil
+	}
+	return &d.Certificates[i]
+}
+
+// https says whether any of the host's units is reached by https.
+func (hp HostPlan) https() bool {
+	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Settings.Service != nil && u.Settings.Service.TLS != nil })
+}
+
+// certify gives the host's proxy the certificates that are due before the switch, or the late ones. An undo leaves those of
+// before the switch: they are good for what serves then too.
+func (r *run) certify(ctx context.Context, h Host, hp HostPlan, late bool) error {
+	for _, c := range hp.Certify {
+		cert := r.plan.Desired.certificate(c.Role)
+		if c.Late != late || cert == nil {
+			continue
+		}
+		r.say(event.Phase, h.Name, "certify", "giving the proxy the certificate of "+c.Role)
+		if _, err := h.Proxy.Certify(ctx, r.plan.Desired.App.proxyService(c.Role), cert.Pair, r.Generation); err != nil {
+			return fmt.Errorf("certificate of %s: %w", c.Role, err)
+		}
+	}
+	return nil
+}
