@@ -42,6 +42,11 @@ func (c *Client) Close() { c.close() }
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	var s Status
 	err := c.do(ctx, http.MethodGet, "status", nil, &s)
+	for i := range s.Services {
+		if cert := s.Services[i].TLSCert; cert != nil {
+			*cert = cert.clean()
+		}
+	}
 	return s, err
 }
 

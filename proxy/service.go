@@ -117,6 +117,9 @@ func (s Service) withDefaults() (Service, error) {
 			return s, fmt.Errorf("service %s: %w", s.Name, err)
 		}
 	}
+	if err := s.TLS.check(); err != nil {
+		return s, fmt.Errorf("service %s: %w", s.Name, err)
+	}
 	if s.CanonicalHost != "" {
 		h := normalHost(s.CanonicalHost)
 		if h == "" || h != strings.ToLower(strings.TrimSuffix(s.CanonicalHost, ".")) || strings.ContainsAny(h, "*:") {

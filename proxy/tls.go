@@ -17,6 +17,15 @@ type TLS struct {
 	HSTS     Duration `json:"hsts,omitempty"`      // for how long browsers shall insist on https; 0 = not said
 }
 
+func (t *TLS) check() error {
+	if t != nil && (t.HSTS < 0 || t.HSTS > Duration(maxHSTS)) {
+		return fmt.Errorf("browsers cannot insist on https for %s", time.Duration(t.HSTS))
+	}
+	return nil
+}
+
+const maxHSTS = 10 * 365 * 24 * time.Hour
+
 // listenerHTTPS is the name under which the socket for https changes hands.
 const listenerHTTPS = "https"
 

@@ -120,6 +120,7 @@ func TestOwnCertificate(t *testing.T) {
 		}
 	}
 	run(0, second, secondKey, "proxy", "upgrade")
+	wants(t, run(0, second, secondKey, "proxy", "status").stdout, "CERTIFICATE", "until "+time.Now().Add(7*24*time.Hour).UTC().Format(time.DateOnly))
 	run(0, second, secondKey, "deploy", image(t, "locked:v2"))
 	servesTLS(t, "h3", "locked", "v2", second)
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"ship/internal/event"
 	"ship/orchestrate"
+	"ship/proxy"
 )
 
 // ProxyCmd looks after the proxy on the hosts.
@@ -74,7 +76,7 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 			}{rows})
 			return nil
 		}
-		table := [][]string{{"HOST", "PROXY", "SERVICE", "ROUTE", "TARGET", "HEALTH", "IN FLIGHT"}}
+		table := [][]string{{"HOST", "PROXY", "SERVICE", "ROUTE", "TARGET", "HEALTH", "IN FLIGHT", "CERTIFICATE"}}
 		for _, o := range found {
 			state := "none"
 			switch {
@@ -89,7 +91,7 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 				table = append(table, []string{o.Host, state})
 			}
 			for _, v := range o.Proxy.Status.Services {
-				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", ""}
+				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", "", validity(v.TLSCert)}
 				if v.Active != nil {
 					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, health(v.Active.Health, v.Active.Since, v.Active.Last), fmt.Sprint(v.Active.InFlight)
 				}
@@ -102,6 +104,17 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 		d.table(table)
 		return nil
 	})
+}
+
+// validity is what a person wants to know of a service's certificate.
+func validity(c *proxy.Certificate) string {
+	switch {
+	case c == nil:
+		return ""
+	case c.Error != "":
+		return c.Error
+	}
+	return "until " + c.NotAfter.Format(time.DateOnly)
 }
 
 func route(hosts []string, prefix string) string {
