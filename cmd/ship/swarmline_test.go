@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"ship/internal/event"
+	"ship/internal/shiptest/images"
 	"ship/internal/shiptest/lab"
 )
 
@@ -18,7 +19,8 @@ import (
 // is still to come there.
 func TestSlowHostDelaysNobody(t *testing.T) {
 	helpersPlaced(t)
-	src := bulk(t, "slow:v1", 6<<20)
+	// All layers are its own: of one that only the slow host had, it would be the source for the others.
+	src := own(t, images.Spec{Ref: "slow:v1", Version: "slow-v1", Layers: []images.Layer{{Name: "slow", Size: 6 << 20, Files: 100, Dense: true}}})
 	limit(t, 40*lab.Mbit)
 	slow := world.lab.Host("h2")
 	if err := slow.Limit(t.Context(), 4*lab.Mbit, 4*lab.Mbit); err != nil {
