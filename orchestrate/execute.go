@@ -215,7 +215,7 @@ func (r *run) commitHost(ctx context.Context, i int, h Host) error {
 		// From here on the host counts as committed, also if the answer never comes: undo is harmless, mixed is not.
 		st.committed = true
 		if s := u.Settings.Service; s != nil {
-			if _, err := h.Proxy.Commit(ctx, s.Name, st.token, r.Generation); err != nil {
+			if err := commitService(ctx, h.Proxy, s.Name, st.token, r.Generation); err != nil {
 				return err
 			}
 		}
