@@ -113,11 +113,12 @@ func TestResume(t *testing.T) {
 // TestResumeAfterPowerLoss: chunks survive the host's crash, and are held against their digests afterwards.
 func TestResumeAfterPowerLoss(t *testing.T) {
 	helpersPlaced(t)
-	const size = 16 << 20
+	const size, all = 16 << 20, 19 << 20 // the layer, and the image
+	const chunk = 1 << 20
 	h := world.lab.Host("h3")
 	src := bulk(t, "outage:v1", size)
 	limit(t, 24*lab.Mbit)
-	follow(t, command(t, "push", src, "h3"), uplinkAt(size*6/10), func(p *os.Process) {
+	follow(t, command(t, "push", src, "h3"), uplinkAt(all*6/10), func(p *os.Process) {
 		if err := h.Kill(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -132,10 +133,11 @@ func TestResumeAfterPowerLoss(t *testing.T) {
 	}
 	var o outcome
 	n := sent(t, func() { o = finish(t, withCache(t, command(t, "push", src, "h3"))) })
-	if o.code != 0 || n > size*62/100 {
+	// Beside what was missing: the chunk that was damaged, and one that the host had not on its disk yet.
+	if o.code != 0 || n > all*4/10+2*chunk+control {
 		t.Errorf("%d bytes sent again: %s", n, o)
 	}
-	t.Logf("%d of %d bytes sent again", n, size)
+	t.Logf("%d of %d bytes sent again", n, all)
 	runs(t, "outage:v1", "h3")
 }
 
