@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ship/internal/event"
+	"ship/internal/sshx"
 	"ship/internal/ui"
 	"ship/orchestrate"
 	"ship/proxy"
@@ -159,9 +160,9 @@ func (t *target) proxied() map[string][]string {
 
 // haltText is a halt as a table shows it.
 func haltText(h *proxy.Halt) string {
-	text := string(h.Kind) + " for " + ui.Duration(time.Since(h.Since).Round(time.Second))
+	text := sshx.Clean(string(h.Kind), maxAnswerText) + " for " + ui.Duration(time.Since(h.Since).Round(time.Second))
 	if h.Message != "" {
-		text += ": " + h.Message
+		text += ": " + sshx.Clean(h.Message, maxAnswerText)
 	}
 	return strings.TrimSpace(text)
 }

@@ -52,11 +52,11 @@ func followProxy(ctx context.Context, f logFrom, o docker.LogOptions, line func(
 		case err != nil && (len(seen) == 0 || !errors.Is(err, docker.ErrNotFound)):
 			return err
 		case err == nil && !seen[c.ID]:
-			one := f
+			one, options := f, o
 			one.container, seen[c.ID] = c.ID, true
 			open++
 			reading.Go(func() {
-				err := copyLog(ctx, one, o, line)
+				err := copyLog(ctx, one, options, line)
 				select {
 				case ended <- err:
 				case <-ctx.Done():
