@@ -52,8 +52,7 @@ func parseMoved(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// moved answers a request for what is elsewhere now, with its query, unless the new place has one of its own. Method and
-// body stay (308).
+// moved answers a request for what is elsewhere now, with its query, unless the new place has one of its own.
 func (s *live) moved(w http.ResponseWriter, r *http.Request, path string) bool {
 	to, ok := s.Redirects[path]
 	if !ok {
@@ -62,10 +61,6 @@ func (s *live) moved(w http.ResponseWriter, r *http.Request, path string) bool {
 	if q := r.URL.RawQuery; q != "" && !strings.ContainsAny(to, "?#") {
 		to += "?" + q
 	}
-	h := w.Header()
-	h.Set("Location", to)
-	h.Set("X-Request-Id", r.Header.Get("X-Request-Id"))
-	h.Set("Content-Length", "0")
-	w.WriteHeader(http.StatusPermanentRedirect)
+	sendTo(w, r, to)
 	return true
 }

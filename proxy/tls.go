@@ -148,8 +148,7 @@ func (m *manager) readyTLS(s Service) error {
 	return m.openTLS()
 }
 
-// toHTTPS sends a client that came by http to the same address by https, with the same method and body (308), and tells
-// whether it has.
+// toHTTPS sends a client that came by http to the same address by https, and tells whether it has.
 func (g *gate) toHTTPS(w http.ResponseWriter, r *http.Request, s *live, x *exchange) bool {
 	if s.TLS == nil || s.TLS.KeepHTTP || r.TLS != nil || x.host == "" || x.origin.trusted && r.Header.Get("X-Forwarded-Proto") == "https" {
 		return false
@@ -163,11 +162,7 @@ func (g *gate) toHTTPS(w http.ResponseWriter, r *http.Request, s *live, x *excha
 	} else if isAddress(host) && net.ParseIP(host).To4() == nil {
 		host = "[" + host + "]"
 	}
-	h := w.Header()
-	h.Set("Location", "https://"+host+r.URL.RequestURI())
-	h.Set("X-Request-Id", r.Header.Get("X-Request-Id"))
-	h.Set("Content-Length", "0")
-	w.WriteHeader(http.StatusPermanentRedirect)
+	sendTo(w, r, "https://"+host+r.URL.RequestURI())
 	return true
 }
 
