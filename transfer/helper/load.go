@@ -146,7 +146,7 @@ func (s *session) old(ctx context.Context, image, diffID string) (layers.PlainLa
 	if err != nil {
 		return nil, &baseError{err}
 	}
-	l, _, err := layers.EnginePlain(ctx, engine.Source(s.engine), image, id, s.work)
+	l, _, err := layers.EnginePlain(ctx, engine.Source(s.engine), image, id, s.work.dir)
 	if err != nil {
 		return nil, &baseError{err}
 	}

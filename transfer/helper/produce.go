@@ -33,7 +33,7 @@ func (s *session) produce(ctx context.Context, p wire.Produce) error {
 }
 
 func (s *session) make(ctx context.Context, p wire.Produce, b *blob) (err error) {
-	cache := filepath.Join(s.work, "cache")
+	cache := filepath.Join(s.work.dir, "cache")
 	name, err := s.imageWith(ctx, p.DiffID)
 	if err != nil {
 		return err

@@ -95,7 +95,7 @@ type session struct {
 	control *wire.Conn
 	stop    context.CancelCauseFunc
 	store   *chunk.Store
-	work    string // a folder for whole layers, beside the chunks
+	work    *work // for whole layers, beside the chunks
 	node    *peer.Node
 	engine  *docker.Client
 	outbox  outbox
@@ -109,8 +109,8 @@ type session struct {
 // run is the session from the first frame to the last.
 func (s *session) run(ctx context.Context, alive chan<- struct{}) error {
 	defer func() {
-		if s.work != "" {
-			_ = os.RemoveAll(s.work) // else a later run does it
+		if s.work != nil {
+			s.work.remove()
 		}
 	}()
 	defer s.tasks.Wait()

@@ -35,9 +35,19 @@ func sweep(dir string, now time.Time) {
 		switch info, _ := e.Info(); {
 		case err == nil:
 			_ = c.Close() // it only takes this for a program that ends before it greets
-		case errors.Is(err, syscall.ECONNREFUSED),
+		case errors.Is(err, syscall.ECONNREFUSED) && refusesStill(other),
 			errors.Is(err, os.ErrNotExist) && info != nil && now.Sub(info.ModTime()) > startTime:
 			_ = os.RemoveAll(other)
 		}
 	}
+}
+
+// refusesStill: the socket of a helper that is just starting refuses too, between its making and its listening.
+func refusesStill(dir string) bool {
+	time.Sleep(200 * time.Millisecond)
+	c, err := net.Dial("unix", filepath.Join(dir, SocketName))
+	if err == nil {
+		_ = c.Close() // as above
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -28,16 +27,17 @@ func TestLayersLieOnDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	chunks := filepath.Join(disk, "ship", "chunks")
-	stale, fresh := filepath.Join(chunks, "work-stale"), filepath.Join(chunks, "work-fresh")
+	stale, fresh := filepath.Join(chunks, "work-killed"), filepath.Join(chunks, "work-living")
 	for _, d := range []string{filepath.Join(stale, "cache"), fresh} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	}
-	long := time.Now().Add(-2 * workAge)
-	if err := os.Chtimes(stale, long, long); err != nil {
+	living, err := lockWork(fresh)
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer living.remove()
 
 	end := serve(t, Options{Dir: dir, Spools: []string{filepath.Join(memory, "chunks"), chunks}, Engine: noEngine})
 	if _, err := os.Stat(stale); !errors.Is(err, fs.ErrNotExist) {
