@@ -26,11 +26,9 @@ const (
 // the token too.
 func commitService(ctx context.Context, p switcher, service, token string, generation int64) error {
 	_, err := p.Commit(ctx, service, token, generation)
-	for n := 0; n < lostTries && brokenOff(err) && ctx.Err() == nil; n++ {
-		select {
-		case <-ctx.Done():
+	for n := 0; n < lostTries && brokenOff(err); n++ {
+		if !sleep(ctx, lostPause) {
 			return err
-		case <-time.After(lostPause):
 		}
 		st, e := p.Status(ctx)
 		if e != nil {
