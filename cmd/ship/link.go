@@ -126,6 +126,12 @@ func (e explained) Read(p []byte) (int, error) {
 	return n, e.link.explain(err)
 }
 
+// A command that has ended already fails the first write, before anything is read of it.
+func (e explained) Write(p []byte) (int, error) {
+	n, err := e.Conn.Write(p)
+	return n, e.link.explain(err)
+}
+
 // CloseWrite passes on a half-close, where the connection has one.
 func (e explained) CloseWrite() error {
 	if c, ok := e.Conn.(interface{ CloseWrite() error }); ok {
