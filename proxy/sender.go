@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"ship/proxy/h1"
 )
 
 const (
@@ -56,6 +58,9 @@ func (u *upstream) wait(ctx context.Context, pause time.Duration) bool {
 
 // via chooses the connection for a request.
 func (u *upstream) via(r *http.Request) http.RoundTripper {
+	if h1.Plain(r) {
+		return u.plain
+	}
 	if mayRepeat(r) {
 		return u.reused
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"ship/proxy/h1"
 )
 
 // Connections to targets. Dialling one on the same host takes microseconds, or it is not there.
@@ -19,6 +21,7 @@ const (
 // upstream is a target as requests meet it: claimed by each request for its whole life.
 type upstream struct {
 	Target
+	plain  http.RoundTripper // keeps connections; only for what [h1.Plain] tells of
 	reused http.RoundTripper // keeps connections; only for requests that may be sent twice
 	fresh  http.RoundTripper // a connection for each request
 	close  func()            // closes idle connections
@@ -52,7 +55,12 @@ func newUpstream(life context.Context, t Target, s Service, hold time.Duration) 
 	}
 	fresh := reused.Clone()
 	fresh.DisableKeepAlives = true
-	u := &upstream{Target: t, reused: reused, fresh: fresh, close: reused.CloseIdleConnections, hold: hold, watched: newWatched()}
+	plain := &h1.Client{
+		Dial:            func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", "") },
+		ResponseTimeout: time.Duration(s.ResponseTimeout), IdleTimeout: idleTimeout, MaxIdle: maxIdle, MaxHead: maxHeaderBytes,
+	}
+	u := &upstream{Target: t, plain: plain, reused: reused, fresh: fresh, hold: hold, watched: newWatched()}
+	u.close = func() { plain.CloseIdleConnections(); reused.CloseIdleConnections() }
 	u.life, u.end = context.WithCancel(life)
 	return u
 }
