@@ -12,7 +12,7 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -
 CARRIED  = cmd/ship/carried/bin
 FOR_HOST = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: build carried test check unit setup demo bench install clean
+.PHONY: build carried test check unit setup demo bench bench-proxy install clean
 
 build: carried ## bin/ship, static
 	$(BUILD) -tags carried -o bin/ship ./cmd/ship
@@ -48,6 +48,14 @@ demo: setup build ## three hosts, four releases, one table
 bench: setup build ## against docker load and docker pull; BENCHFLAGS=--quick for a small image
 	$(BUILD) -o bin/shipbench ./cmd/shipbench
 	bin/shipbench $(BENCHFLAGS)
+
+bench-proxy: ## the proxy against kamal-proxy, HAProxy and nginx; BENCHFLAGS="-rounds 1" for a short look
+	@for tool in wrk h2load haproxy nginx; do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || { \
+		DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends wrk nghttp2-client haproxy nginx-light; break; }; done
+	$(FOR_HOST) -o bin/ship-proxy ./cmd/ship-proxy
+	hack/kamal-proxy bin/kamal-proxy
+	$(BUILD) -o bin/proxybench ./cmd/proxybench
+	bin/proxybench -proxy bin/ship-proxy -kamal-proxy bin/kamal-proxy $(BENCHFLAGS)
 
 install: build
 	install -D -m 0755 bin/ship $(DESTDIR)$(PREFIX)/bin/ship
