@@ -4,7 +4,6 @@ import (
 	"cmp"
 	crand "crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -71,14 +70,16 @@ func (l *accessLog) flush() {
 	l.spare = b // only flush touches it, and flush has one caller
 }
 
-func (l *accessLog) add(line []byte) {
+func (l *accessLog) add(line accessLine) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pending)+len(line) > maxPending {
+	before := len(l.pending)
+	l.pending = line.append(l.pending)
+	if len(l.pending) > maxPending {
+		l.pending = l.pending[:before]
 		l.dropped++
 		return
 	}
-	l.pending = append(l.pending, line...)
 	if len(l.pending) >= enoughLog {
 		select {
 		case l.full <- struct{}{}:
@@ -87,28 +88,7 @@ func (l *accessLog) add(line []byte) {
 	}
 }
 
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
-
-// accessLine is one request.
-type accessLine struct {
-	Time      string  `json:"time"`
-	RequestID string  `json:"request_id"`
-	Remote    string  `json:"remote"`
-	Host      string  `json:"host"`
-	Method    string  `json:"method"`
-	Path      string  `json:"path"`
-	Query     string  `json:"query,omitempty"` // without what looks like a secret
-	Proto     string  `json:"proto"`
-	Status    int     `json:"status"`
-	Millis    float64 `json:"ms"`
-	Bytes     int64   `json:"bytes"`
-	Service   string  `json:"service,omitempty"`
-	Target    string  `json:"target,omitempty"`
-	Release   string  `json:"release,omitempty"`
-	UserAgent string  `json:"user_agent,omitempty"`
-	Error     string  `json:"error,omitempty"`
-	Sample    float64 `json:"sample,omitempty"` // the line stands for 1/Sample requests; 0 = for one
-}
+func stamp(t time.Time) string { return t.UTC().Format(stampFormat) }
 
 // maxLogText bounds each text that a client chose.
 const maxLogText = 1024
@@ -119,7 +99,7 @@ func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 		return
 	}
 	line := accessLine{
-		Time: stamp(start), RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: cmp.Or(x.origin.client, clientAddr(r)),
+		Time: start, RequestID: clipped(r.Header.Get("X-Request-Id")), Remote: cmp.Or(x.origin.client, clientAddr(r)),
 		Host: clipped(r.Host), Method: clipped(r.Method), Path: clipped(r.URL.Path), Query: redactedQuery(r.URL.RawQuery), Proto: r.Proto, Status: x.status,
 		Millis: float64(time.Since(start).Microseconds()) / 1000, Bytes: x.bytes.Load(), UserAgent: clipped(r.UserAgent()),
 	}
@@ -135,11 +115,7 @@ func (l *accessLog) write(r *http.Request, x *exchange, start time.Time) {
 	if !wrong && l.skip > 0 {
 		line.Sample = math.Round((1-l.skip)*1e6) / 1e6
 	}
-	b, err := json.Marshal(line)
-	if err != nil { // plain values only: cannot happen
-		return
-	}
-	l.add(append(b, '\n'))
+	l.add(line)
 }
 
 func clipped(s string) string {

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime/debug"
 	"syscall"
 )
 
@@ -83,6 +84,8 @@ func work(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	// What requests leave behind is small and short-lived: collecting it a quarter as often costs a few megabytes.
+	debug.SetGCPercent(400)
 	return Run(ctx, Options{
 		HTTPAddr: fmt.Sprintf(":%d", *port), HTTPSAddr: fmt.Sprintf(":%d", *https), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
 		Master: os.NewFile(WorkerFile, "master"), AccessLog: os.Stdout, Log: containerLog(), Version: *version, MetricsAddr: *metrics,

@@ -19,20 +19,22 @@ const maxHeaderBytes = 64 << 10 // of a request, and of an answer
 
 // gate is the public side: it routes requests to targets.
 type gate struct {
-	routes   atomic.Pointer[routes]
-	reverse  *httputil.ReverseProxy
-	access   *accessLog
-	requests atomic.Int64 // in flight, upgraded connections included
-	metrics  metrics
-	secure   secure
+	routes     atomic.Pointer[routes]
+	reverse    *httputil.ReverseProxy // for what forward does not do itself
+	buffers    bufferPool
+	compressor compressor
+	access     *accessLog
+	requests   atomic.Int64 // in flight, upgraded connections included
+	metrics    metrics
+	secure     secure
 }
 
 func newGate(access *accessLog) *gate {
 	g := &gate{access: access}
 	g.routes.Store(&routes{})
 	g.reverse = &httputil.ReverseProxy{
-		Rewrite: rewrite, Transport: roundTripper{g}, FlushInterval: -1, BufferPool: &bufferPool{},
-		ModifyResponse: new(compressor).modify, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
+		Rewrite: rewrite, Transport: roundTripper{g}, FlushInterval: -1, BufferPool: &g.buffers,
+		ModifyResponse: g.compressor.modify, ErrorHandler: failed, ErrorLog: log.New(io.Discard, "", 0), // failures are in the access log
 	}
 	return g
 }
@@ -44,8 +46,9 @@ type exchange struct {
 	service *live
 	origin  origin
 	target  *upstream
-	upgrade string // the protocol that the client wants
-	secure  bool   // it came by https
+	answer  *recorder // set once it is asked of the target
+	upgrade string    // the protocol that the client wants
+	secure  bool      // it came by https
 	status  int
 	bytes   atomic.Int64
 	failure error
@@ -132,7 +135,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	if s.StripPrefix && s.PathPrefix != "/" {
 		r = stripped(r, s.PathPrefix)
 	}
-	g.reverse.ServeHTTP(w, r)
+	g.forward(w, r, x)
 }
 
 // route claims the target for a request. One that a switch closed meanwhile turns it away: by then there is a newer
@@ -210,7 +213,7 @@ func rewrite(p *httputil.ProxyRequest) {
 
 // forwarding tells whether a header speaks of the way that a request came. Many an app server takes _ for -.
 func forwarding(name string) bool {
-	if len(name) < len("Forwarded") {
+	if len(name) < len("Forwarded") || name[0]|0x20 != 'f' && name[0]|0x20 != 'x' {
 		return false
 	}
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))

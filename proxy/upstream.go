@@ -57,7 +57,7 @@ func newUpstream(life context.Context, t Target, s Service, hold time.Duration) 
 	fresh.DisableKeepAlives = true
 	plain := &h1.Client{
 		Dial:            func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", "") },
-		ResponseTimeout: time.Duration(s.ResponseTimeout), IdleTimeout: idleTimeout, MaxIdle: maxIdle, MaxHead: maxHeaderBytes,
+		ResponseTimeout: time.Duration(s.ResponseTimeout), IdleTimeout: idleTimeout, MaxIdle: maxIdle, MaxHead: maxHeaderBytes, Interim: interim,
 	}
 	u := &upstream{Target: t, plain: plain, reused: reused, fresh: fresh, hold: hold, watched: newWatched()}
 	u.close = func() { plain.CloseIdleConnections(); reused.CloseIdleConnections() }

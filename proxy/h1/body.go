@@ -104,6 +104,14 @@ func (b *body) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
+// Buffered is how many bytes a Read has without waiting.
+func (b *body) Buffered() int {
+	if b.err != nil {
+		return 0
+	}
+	return b.cn.in.Buffered()
+}
+
 // trailers reads what follows the last chunk, and returns io.EOF if that is as it should be.
 func (b *body) trailers() error {
 	b.cn.lines = append(b.cn.lines[:0], "HTTP/1.1 200\n"...) // a head without its first line

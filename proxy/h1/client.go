@@ -23,7 +23,10 @@ type Client struct {
 	ResponseTimeout time.Duration // from the request to the head of the answer; 0 = no limit
 	IdleTimeout     time.Duration // how long a connection is kept without a request; 0 = for ever
 	MaxIdle         int           // connections without a request
-	MaxHead         int           // bytes of an answer's head
+	MaxHead         int           // bytes of an answer's head, interim ones included
+
+	// Interim is told of each answer that comes before the final one (RFC 9110, 15.2); nil = they are left out.
+	Interim func(r *http.Request, status int, header http.Header) error
 
 	mu    sync.Mutex
 	idle  []*conn // the last one was used last

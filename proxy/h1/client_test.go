@@ -10,8 +10,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -282,12 +280,12 @@ func TestContextEndsTheExchange(t *testing.T) {
 func TestInterimAnswers(t *testing.T) {
 	tg := newTarget(t, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"+hello)
 	var seen []string
-	r := request(t, "GET", "/")
-	r = r.WithContext(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+	c := tg.client(t)
+	c.Interim = func(_ *http.Request, code int, h http.Header) error {
 		seen = append(seen, fmt.Sprint(code, h.Get("Link")))
 		return nil
-	}}))
-	resp, b, err := get(tg.client(t), r)
+	}
+	resp, b, err := get(c, request(t, "GET", "/"))
 	if err != nil || b != "hello" || resp.Header.Get("Link") != "" || !slices.Equal(seen, []string{"100", "103</a>"}) {
 		t.Errorf("%v %q %v %v", resp, b, err, seen)
 	}

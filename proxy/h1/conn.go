@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptrace"
-	"net/textproto"
 	"sync"
 	"syscall"
 	"time"
@@ -114,8 +112,8 @@ func (cn *conn) exchange(r *http.Request) (*http.Response, error) {
 		if h.status >= 200 {
 			return cn.answer(r, h)
 		}
-		if t := httptrace.ContextClientTrace(r.Context()); t != nil && t.Got1xxResponse != nil {
-			if err := t.Got1xxResponse(h.status, textproto.MIMEHeader(h.header)); err != nil {
+		if tell := cn.client.Interim; tell != nil {
+			if err := tell(r, h.status, h.header); err != nil {
 				return nil, err
 			}
 		}

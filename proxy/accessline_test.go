@@ -1,0 +1,26 @@
+package proxy
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestAccessLineIsItsJSON: what is appended reads as package json writes it.
+func TestAccessLineIsItsJSON(t *testing.T) {
+	for _, text := range []string{"plain", "", `quo"te\`, "con\x00trol\n\x7f", "<b>&", "h\u00e4\u2028\U0001f600", "\xff\xfe", strings.Repeat("x", 3000)} {
+		l := accessLine{Time: time.UnixMilli(1700000000123).UTC(), RequestID: text, Remote: text, Host: text, Method: text, Path: text, Query: text, Proto: text, Status: 200,
+			Millis: 12.345, Bytes: 1 << 40, Service: text, Target: text, Release: text, UserAgent: text, Error: text, Sample: .25}
+		if text == "" {
+			l.Sample, l.Millis = 0, 0
+		}
+		want, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(l.append(nil)); got != string(want)+"\n" {
+			t.Errorf("got  %.300q\nwant %.300q", got, want)
+		}
+	}
+}
