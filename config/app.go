@@ -139,6 +139,7 @@ type Boot struct {
 	Limit   int           // hosts; 0 = not said in hosts
 	Percent int           // of the hosts, 1 to 100; 0 = not said in percent
 	Wait    time.Duration // between two groups
+	Watch   time.Duration // after the last one: containers that die by then take the whole fleet back; 0 = not watched
 }
 
 // GroupSize is how many of this many hosts are switched at a time: at least one, all if there is no limit.

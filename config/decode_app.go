@@ -7,7 +7,7 @@ import (
 
 // app decodes the root. It returns an App even if there were mistakes; path is the file to name for what is missing.
 func (d decoder) app(root *node, path string) *App {
-	a := &App{Transfer: DefaultTransfer(), Retain: 5, Proxy: ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}}
+	a := &App{Transfer: DefaultTransfer(), Retain: 5, Boot: Boot{Watch: defaultWatch}, Proxy: ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}}
 	secrets := ".ship/secrets"
 	base := inherited{env: root.get("env"), proxy: root.get("proxy")}
 	d.section(root, "", "", keys{
@@ -140,13 +140,25 @@ func (d decoder) value(n *node, path string) (string, bool) {
 }
 
 func (d decoder) boot(n *node, path string) Boot {
-	var b Boot
+	b := Boot{Watch: defaultWatch}
 	d.section(n, path, "boot", keys{
 		"limit": func(n *node, path string) { d.limit(n, path, &b) },
 		"wait":  d.duration(&b.Wait, 0),
+		"watch": d.duration(&b.Watch, 0),
 	})
+	if b.Watch > maxWatch {
+		w := n.get("watch")
+		d.fail(w, join(path, "watch"), "", "%s is too long, the most is %s", w.shown(), "10m")
+	}
 	return b
 }
+
+// defaultWatch is as long as what crashes on its first requests takes to do so. Old containers drain meanwhile, so that it
+// costs a deploy less than it lasts.
+const defaultWatch = 3 * time.Second
+
+// maxWatch bounds how long the lock is held, and two releases run, for no other reason.
+const maxWatch = 10 * time.Minute
 
 // limit reads a number of hosts or a percentage of them.
 func (d decoder) limit(n *node, path string, b *Boot) {

@@ -118,7 +118,7 @@ func (b Boot) document() object {
 	if b.Wait > 0 {
 		o = append(o, member{"wait", b.Wait.String()})
 	}
-	return o
+	return append(o, member{"watch", b.Watch.String()})
 }
 
 // object is a map in the order of its members. Values are string, int, int64, bool, []string and object.

@@ -85,7 +85,7 @@ func TestLoadFull(t *testing.T) {
 		},
 		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "/home/ann/.ssh/config",
 			Keys: []string{"/home/ann/.ssh/deploy", "/home/ann/.ssh/deploy-old"}, HostKeys: map[string]string{"web-1": key}},
-		Proxy: ProxyRun{HTTPPort: 8080, HTTPSPort: 8443, MetricsAddr: "127.0.0.1:9090", LogPercent: 12.5}, Boot: Boot{Percent: 25, Wait: 2 * time.Second}, Retain: 3,
+		Proxy: ProxyRun{HTTPPort: 8080, HTTPSPort: 8443, MetricsAddr: "127.0.0.1:9090", LogPercent: 12.5}, Boot: Boot{Percent: 25, Wait: 2 * time.Second, Watch: 5 * time.Second}, Retain: 3,
 		Transfer:    Transfer{Helper: true, Delta: "on", BWLimit: 10_000_000, Groups: map[string]string{"web-1": "eu", "deploy@web-2:2222": "us"}},
 		SecretFiles: []string{".ship/secrets"}, Files: []string{filepath.Join(testdata, "good/full.yaml")},
 	}
@@ -116,7 +116,7 @@ func TestLoadDefaults(t *testing.T) {
 	if !reflect.DeepEqual(app.Roles, want) {
 		t.Errorf("got %+v, want %+v", app.Roles, want)
 	}
-	if app.Retain != 5 || app.Proxy != (ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}) || !slices.Equal(app.SecretFiles, []string{".ship/secrets"}) || app.Boot != (Boot{}) {
+	if app.Retain != 5 || app.Proxy != (ProxyRun{HTTPPort: 80, HTTPSPort: 443, LogPercent: 100}) || !slices.Equal(app.SecretFiles, []string{".ship/secrets"}) || app.Boot != (Boot{Watch: 3 * time.Second}) {
 		t.Errorf("got %+v", app)
 	}
 }
@@ -127,7 +127,7 @@ func TestLoadDestination(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if app.Destination != "staging" || len(app.Files) != 2 || app.Boot != (Boot{}) {
+	if app.Destination != "staging" || len(app.Files) != 2 || app.Boot != (Boot{Watch: 3 * time.Second}) {
 		t.Errorf("got %+v", app)
 	}
 	if got, want := app.Hosts(), []string{"stage-1", "stage-2"}; !slices.Equal(got, want) {

@@ -21,7 +21,7 @@ func NewDesired(c *config.App, release Release, env map[string][]string, auth ma
 	app := App{Service: c.Service, Destination: c.Destination}
 	want := Desired{
 		App: app, Release: release, Units: map[string][]Unit{},
-		Group: c.Boot.GroupSize(len(c.Hosts())), Wait: c.Boot.Wait, Retain: c.Retain - 1, HTTPPort: c.Proxy.HTTPPort, HTTPSPort: c.Proxy.HTTPSPort,
+		Group: c.Boot.GroupSize(len(c.Hosts())), Wait: c.Boot.Wait, Watch: c.Boot.Watch, Retain: c.Retain - 1, HTTPPort: c.Proxy.HTTPPort, HTTPSPort: c.Proxy.HTTPSPort,
 	}
 	for _, r := range c.Roles {
 		for _, h := range r.Hosts {

@@ -47,8 +47,9 @@ type unitState struct {
 
 // Execute does what the plan says. Until every host is ready, an error (or the end of ctx) leaves the fleet as it was:
 // new containers are removed. From the first commit on, an error takes the committed hosts back; only if that fails
-// too is the fleet mixed (*MixedError). After the last commit the new release serves everywhere, and what goes wrong
-// with old containers is a warning, for the next run finds them.
+// too is the fleet mixed (*MixedError). That goes for the watch after the last commit too: until it has passed, old
+// containers run, and the way back is short. Then the new release serves for good, and what goes wrong with old
+// containers is a warning, for the next run finds them.
 func Execute(ctx context.Context, p Plan, in Inputs) (Report, error) {
 	r := &run{Inputs: in, plan: p, state: make([][]unitState, len(p.Hosts))}
 	for i, hp := range p.Hosts {
@@ -58,6 +59,9 @@ func Execute(ctx context.Context, p Plan, in Inputs) (Report, error) {
 	err := r.prepare(ctx, &rep)
 	if err == nil {
 		err = r.commit(ctx)
+	}
+	if err == nil {
+		err = r.watch(ctx, p.Desired.Watch)
 	}
 	if err != nil {
 		err = r.undo(ctx, because(ctx, err))
@@ -183,9 +187,8 @@ func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error
 func (r *run) commit(ctx context.Context) error {
 	for n, group := range r.plan.Groups {
 		if n > 0 {
-			select {
-			case <-ctx.Done():
-			case <-time.After(r.plan.Desired.Wait):
+			if err := r.pause(ctx); err != nil {
+				return err
 			}
 		}
 		if ctx.Err() != nil { // the lease may be lost, or somebody pressed Ctrl-C: then no further host is touched

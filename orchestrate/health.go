@@ -15,15 +15,19 @@ import (
 	"ship/proxy"
 )
 
-// UnhealthyError says why a new container was not taken into service.
+// UnhealthyError says why a new container was not taken into service, or not left there.
 type UnhealthyError struct {
 	Role      string
+	Switched  bool // it had been, was healthy, and did not stay so
 	Container docker.Container
 	Cause     error    // the proxy's last answers, or what the engine says
 	Logs      []string // the container's last lines: foreign text, bounded, to be cleaned by whoever shows it
 }
 
 func (e *UnhealthyError) Error() string {
+	if e.Switched {
+		return fmt.Sprintf("%s did not stay healthy after the switch: %v", e.Role, e.Cause)
+	}
 	return fmt.Sprintf("%s did not become healthy: %v", e.Role, e.Cause)
 }
 func (e *UnhealthyError) Unwrap() error { return e.Cause }

@@ -12,6 +12,7 @@ type Desired struct {
 	Units        map[string][]Unit // by host name
 	Group        int               // hosts that are switched at once; at least 1
 	Wait         time.Duration     // between two groups
+	Watch        time.Duration     // after the last one; see watch
 	Retain       int               // stopped containers to keep per role and host, for rollbacks
 	HTTPPort     int               // that the proxy listens on
 	HTTPSPort    int               // the same for https

@@ -194,6 +194,9 @@ func appOf(t *testing.T, service string, hosts []string, more string) string {
 	if !strings.Contains(more, "proxy:") {
 		more += "\nproxy: { host: " + service + ".test, app_port: 3000, deploy_timeout: 20, drain_timeout: 10 }\n"
 	}
+	if !strings.Contains(more, "boot:") {
+		more += "\nboot: { watch: 0.3 }\n" // these tests are about something else, and there are many
+	}
 	if !strings.Contains(more, "servers:") {
 		more = "servers: [" + strings.Join(hosts, ", ") + "]\n" + more
 	}

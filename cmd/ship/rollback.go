@@ -28,7 +28,7 @@ func (c *RollbackCmd) Run(ctx context.Context, d *deps) error {
 				return err
 			}
 			conf := s.target.conf
-			want.Group, want.Wait = conf.Boot.GroupSize(len(s.target.hosts)), conf.Boot.Wait
+			want.Group, want.Wait, want.Watch = conf.Boot.GroupSize(len(s.target.hosts)), conf.Boot.Wait, conf.Boot.Watch
 			want.Retain, want.HTTPPort, want.HTTPSPort = conf.Retain-1, conf.Proxy.HTTPPort, conf.Proxy.HTTPSPort
 			p, refusals := orchestrate.NewPlan(want, found)
 			if err := errors.Join(refusals...); err != nil {
