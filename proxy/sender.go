@@ -2,9 +2,11 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"ship/proxy/h1"
@@ -27,13 +29,19 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.WithContext(r.Context()) // a copy: the caller's is not ours to change
 		r.Body = body
 	}
-	for {
+	for again := false; ; {
 		u := x.target
 		resp, err := u.via(r).RoundTrip(r)
 		if err == nil || !isDialError(err) {
 			u.since.Store(0)
 			u.heard(err)
-			return resp, err
+			if again || !brokeOff(err) || !mayRepeat(r) || r.Context().Err() != nil {
+				return resp, err
+			}
+			again = true // once: a request may be what its target dies of
+			u.hint()
+			t.gate.reroute(x)
+			continue
 		}
 		if r.Context().Err() != nil || body.wasRead() || !u.refused() || !u.wait(r.Context(), holdPause) {
 			return nil, err
@@ -75,6 +83,12 @@ func mayRepeat(r *http.Request) bool {
 		return r.Body == nil || r.Body == http.NoBody
 	}
 	return false
+}
+
+// brokeOff tells whether the target died, or closed the connection, before the first byte of its answer. net/http sends such
+// a request again by itself, if the connection was used before.
+func brokeOff(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
 // keepOpen keeps a transport that could not connect from closing the client's body, which a second try needs.

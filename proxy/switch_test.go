@@ -312,7 +312,7 @@ func TestDrainGivesUp(t *testing.T) {
 // TestClaimNeverMisses lets requests and drains of a target race: once a drain has seen none, none comes.
 func TestClaimNeverMisses(t *testing.T) {
 	for range 20 {
-		u := &upstream{close: func() {}}
+		u := &upstream{close: func() {}, away: func() {}}
 		var late, claimed atomic.Int64
 		var empty atomic.Bool
 		var wg sync.WaitGroup

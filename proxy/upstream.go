@@ -35,13 +35,25 @@ type upstream struct {
 	hold  time.Duration // how long requests wait for a target that refuses connections
 	since atomic.Int64  // when it began to refuse them, in Unix nanoseconds; 0 = it does not
 
+	gone context.Context // ends when it leaves: what is being dialled then is for another target
+	away context.CancelFunc
+
 	life context.Context // not of one call: ends at the drain deadline, and with it what is in flight
 	end  context.CancelFunc
 }
 
 func newUpstream(life context.Context, t Target, s Service, hold time.Duration) *upstream {
 	d := &net.Dialer{Timeout: dialTimeout}
+	u := &upstream{Target: t, hold: hold, watched: newWatched()}
+	u.life, u.end = context.WithCancel(life)
+	u.gone, u.away = context.WithCancel(u.life)
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		// A container that has died may swallow connections for seconds instead of refusing them.
+		if !u.leaving.Load() {
+			defer context.AfterFunc(u.gone, stop)()
+		}
 		c, err := d.DialContext(ctx, network, t.Address)
 		if err != nil {
 			return nil, &dialError{err}
@@ -59,9 +71,8 @@ func newUpstream(life context.Context, t Target, s Service, hold time.Duration) 
 		Dial:            func(ctx context.Context) (net.Conn, error) { return dial(ctx, "tcp", "") },
 		ResponseTimeout: time.Duration(s.ResponseTimeout), IdleTimeout: idleTimeout, MaxIdle: maxIdle, MaxHead: maxHeaderBytes, Interim: interim,
 	}
-	u := &upstream{Target: t, plain: plain, reused: reused, fresh: fresh, hold: hold, watched: newWatched()}
+	u.plain, u.reused, u.fresh = plain, reused, fresh
 	u.close = func() { plain.CloseIdleConnections(); reused.CloseIdleConnections() }
-	u.life, u.end = context.WithCancel(life)
 	return u
 }
 
@@ -100,6 +111,7 @@ func (u *upstream) release() { u.inFlight.Add(-1) }
 // leave closes the door: requests in flight stay, no other comes.
 func (u *upstream) leave() {
 	u.leaving.Store(true)
+	u.away()
 	u.close()
 }
 
