@@ -26,6 +26,7 @@ func (d decoder) rootProxy(n *node, path string, run *ProxyRun) {
 		if run.HTTPPort == run.HTTPSPort {
 			d.fail(r, join(path, "run"), "give each its own", "http_port and https_port are the same")
 		}
+		d.checkMetrics(r.get("metrics_port"), join(path, "run.metrics_port"), *run)
 	}
 }
 

@@ -25,6 +25,19 @@ func checkAddrPort(s string) error {
 	return nil
 }
 
+// checkMetrics refuses a port that the proxy has for requests: it listens for those on all addresses.
+func (d decoder) checkMetrics(n *node, path string, run ProxyRun) {
+	a, err := netip.ParseAddrPort(run.MetricsAddr)
+	if n == nil || err != nil {
+		return
+	}
+	for key, port := range map[string]int{"http_port": run.HTTPPort, "https_port": run.HTTPSPort} {
+		if int(a.Port()) == port {
+			d.fail(n, path, "give each its own", "%s and metrics_port are the same", key)
+		}
+	}
+}
+
 // accessLog reads on, off, or how much of the log is wanted.
 func (d decoder) accessLog(n *node, path string, to *float64) {
 	if n.kind == mapping {

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"slices"
 
+	"ship/config"
 	"ship/internal/ui"
 	"ship/orchestrate"
+	"ship/proxy"
 )
 
 // DoctorCmd checks what a deploy needs, and changes nothing.
@@ -99,6 +101,9 @@ func (d *deps) examine(ctx context.Context, t *target, name string, px orchestra
 		check{name, "disk", ui.Bytes(o.Free) + " free in " + o.Info.RootDir, "less than 2 GB: `ship prune` may help", o.Free < 0 || o.Free >= lowDisk},
 		check{name, "state", o.StateDir, "", true})
 	all = append(all, proxyCheck(o, t.conf.Proxy.HTTPPort, px))
+	if t.wantsTLS(name) {
+		all = append(all, httpsCheck(o, t.conf.Proxy.HTTPSPort))
+	}
 	leases, err := orchestrate.Leases(ctx, t.app, f.Hosts)
 	switch {
 	case err != nil:
@@ -126,6 +131,30 @@ func proxyCheck(o orchestrate.Observed, port int, px orchestrate.ProxyImage) che
 		return check{o.Host, "proxy", fmt.Sprintf("port %d is taken by something else", port), "stop that, or set proxy.run.http_port", false}
 	}
 	return check{o.Host, "proxy", fmt.Sprintf("not there yet: the first deploy boots it; port %d is free", port), "", true}
+}
+
+// wantsTLS says whether a role on the host is reached by https.
+func (t *target) wantsTLS(host string) bool {
+	return slices.ContainsFunc(t.conf.Roles, func(r config.Role) bool {
+		return r.Proxy != nil && r.Proxy.TLS != nil && slices.Contains(r.Hosts, host)
+	})
+}
+
+// httpsCheck looks at the port for https. The proxy listens there once one of its services has TLS.
+func httpsCheck(o orchestrate.Observed, port int) check {
+	listens := o.Proxy.Running && slices.ContainsFunc(o.Proxy.Status.Services, func(s proxy.ServiceStatus) bool { return s.TLS != nil })
+	switch {
+	case o.Proxy.Running && o.Proxy.HTTPSPort == 0:
+		return check{o.Host, "https", "the proxy is of a version without https", "`ship proxy upgrade` replaces it without a gap", false}
+	case o.Proxy.Running && o.Proxy.HTTPSPort != port:
+		return check{o.Host, "https", fmt.Sprintf("the proxy has port %d for https, proxy.run.https_port says %d", o.Proxy.HTTPSPort, port),
+			"`ship proxy upgrade` moves it without a gap", false}
+	case !listens && slices.Contains(o.Listening, port):
+		return check{o.Host, "https", fmt.Sprintf("port %d is taken by something else", port), "stop that, or set proxy.run.https_port", false}
+	case !listens:
+		return check{o.Host, "https", fmt.Sprintf("port %d is free", port), "", true}
+	}
+	return check{o.Host, "https", fmt.Sprintf("the proxy listens on port %d", port), "", true}
 }
 
 func (d *deps) printChecks(all []check) {
