@@ -87,10 +87,11 @@ type TLS struct {
 
 // Probe is the request by which the proxy tells a healthy container from another.
 type Probe struct {
-	Type      string   // "http", or "tcp": to take a connection is enough then
+	Type      string   // "http"; "tcp": to take a connection is enough then; or "grpc"
+	Service   string   // that the app's gRPC health service is asked for; "" = the app as a whole
 	Status    []string // of a healthy container, "200" or "200-299"; none: 2xx
-	Path      string
-	Host      string // Host header; "" = the proxy's choice
+	Path      string   // "" unless Type is "http"
+	Host      string   // Host header; "" = the proxy's choice
 	Interval  time.Duration
 	Timeout   time.Duration
 	Successes int // in a row, for a new container

@@ -140,6 +140,7 @@ func (d decoder) domains(n *node, path string, to *[]string) {
 func (d decoder) probe(n *node, path string, p *Probe) {
 	d.section(n, path, "proxy.healthcheck", keys{
 		"type":      d.text(&p.Type, checkProbeType),
+		"service":   d.text(&p.Service, checkGRPCService),
 		"status":    func(n *node, path string) { d.statuses(n, path, &p.Status) },
 		"path":      d.text(&p.Path, checkURLPath),
 		"interval":  d.duration(&p.Interval, 10*time.Millisecond),
@@ -148,14 +149,7 @@ func (d decoder) probe(n *node, path string, p *Probe) {
 		"successes": d.whole(&p.Successes, 1, 100),
 		"failures":  d.whole(&p.Failures, 1, 1000),
 	})
-	if p.Type == "tcp" {
-		p.Path = ""
-		for _, key := range []string{"path", "host", "status"} {
-			if v := n.get(key); v != nil {
-				d.fail(v, join(path, key), "remove it, or the type", "a check over TCP only connects")
-			}
-		}
-	}
+	d.checkProbe(n, path, p)
 }
 
 // redirects reads a table of paths and where they lead.

@@ -93,7 +93,7 @@ func (p ProxyRun) document() object {
 }
 
 func (p Probe) document() object {
-	o := object{{"type", p.Type}}.text("path", p.Path).list("status", p.Status)
+	o := object{{"type", p.Type}}.text("service", p.Service).text("path", p.Path).list("status", p.Status)
 	o = append(o, member{"interval", p.Interval.String()}, member{"timeout", p.Timeout.String()},
 		member{"successes", p.Successes}, member{"failures", p.Failures})
 	return o.text("host", p.Host)

@@ -7,10 +7,40 @@ import (
 )
 
 func checkProbeType(s string) error {
-	if s != "http" && s != "tcp" {
-		return hinted{"not a type of check", "http, or tcp for what does not speak it"}
+	if s != "http" && s != "tcp" && s != "grpc" {
+		return hinted{"not a type of check", "http, grpc, or tcp for what speaks neither"}
 	}
 	return nil
+}
+
+func checkGRPCService(s string) error {
+	if len(s) > 256 || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return hinted{"not the name of a gRPC service", "as in shop.v1.Orders"}
+	}
+	return nil
+}
+
+// checkProbe refuses keys that mean nothing for the type of the check.
+func (d decoder) checkProbe(n *node, path string, p *Probe) {
+	refuse := func(why string, keys ...string) {
+		for _, key := range keys {
+			if v := n.get(key); v != nil {
+				d.fail(v, join(path, key), "remove it, or the type", "%s", why)
+			}
+		}
+	}
+	switch p.Type {
+	case "tcp":
+		p.Path = ""
+		refuse("a check over TCP only connects", "path", "host", "status", "service")
+	case "grpc":
+		p.Path = ""
+		refuse("a check over gRPC asks the app's health service", "path", "status")
+	default:
+		if v := n.get("service"); v != nil {
+			d.fail(v, join(path, "service"), "type: grpc", "only a check over gRPC has a service")
+		}
+	}
 }
 
 // statuses reads a status, a range of them, or a list of both.

@@ -47,7 +47,7 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 		u.Settings.Service = &proxy.Service{
 			Name: app.proxyService(r.Name), Hosts: p.Hosts, PathPrefix: p.PathPrefix, StripPrefix: p.StripPathPrefix,
 			Health: proxy.HealthCheck{
-				Type: p.Probe.Type, Statuses: p.Probe.Status, Path: p.Probe.Path, Host: p.Probe.Host, Successes: p.Probe.Successes, Failures: p.Probe.Failures,
+				Type: p.Probe.Type, Service: p.Probe.Service, Statuses: p.Probe.Status, Path: p.Probe.Path, Host: p.Probe.Host, Successes: p.Probe.Successes, Failures: p.Probe.Failures,
 				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,

@@ -62,6 +62,9 @@ func (e *UnhealthyError) question() string {
 	if e.Path == "" {
 		return "a connection to " + e.Target.Address
 	}
+	if e.Path == grpcPath {
+		return "gRPC health check of " + e.Target.Address
+	}
 	return "GET " + e.Path + " on " + e.Target.Address
 }
 
@@ -75,6 +78,8 @@ func (e *UnhealthyError) Hint() string {
 		return "a health check must answer 2xx itself: exempt " + e.Path + " from redirects, or set proxy.healthcheck.path"
 	case strings.Contains(last.Error, "refused"):
 		return "nothing listens there: does the app listen on proxy.app_port, and on 0.0.0.0 rather than 127.0.0.1? Does it need longer than proxy.deploy_timeout?"
+	case e.Path == grpcPath:
+		return "the app answers grpc.health.v1.Health/Check with SERVING, over HTTP/2 without TLS on proxy.app_port; proxy.healthcheck.service is whom it is asked for"
 	case last.Status == http.StatusNotFound:
 		return "set proxy.healthcheck.path to a page that the app has"
 	case last.Error != "":
@@ -92,19 +97,30 @@ const (
 )
 
 // checker asks targets how they are. It follows no redirect and knows no HTTP_PROXY.
-type checker struct{ client *http.Client }
+type checker struct{ client, grpc *http.Client }
 
 func newChecker() checker {
-	return checker{&http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxResponseHeaderBytes: maxHeaderBytes},
+	var h2c http.Protocols
+	h2c.SetUnencryptedHTTP2(true)
+	return checker{checkClient(nil), checkClient(&h2c)}
+}
+
+// checkClient opens a connection for each check; nil = HTTP/1.1.
+func checkClient(speaks *http.Protocols) *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{DisableKeepAlives: true, DisableCompression: true, Proxy: nil, Protocols: speaks,
+			DialContext: (&net.Dialer{Timeout: dialTimeout}).DialContext, MaxResponseHeaderBytes: maxHeaderBytes},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	}
 }
 
 // check asks once.
 func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
-	if s.Health.Type == CheckTCP {
+	switch s.Health.Type {
+	case CheckTCP:
 		return connect(ctx, t, s.Health)
+	case CheckGRPC:
+		return c.askGRPC(ctx, t, s)
 	}
 	a := Attempt{Time: time.Now().UTC()}
 	ctx, stop := context.WithTimeout(ctx, time.Duration(s.Health.Timeout))
@@ -115,12 +131,7 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 		return a
 	}
 	req.Header.Set("User-Agent", "ship-proxy health check")
-	switch {
-	case s.Health.Host != "":
-		req.Host = s.Health.Host
-	case len(s.Hosts) > 0 && !strings.HasPrefix(s.Hosts[0], "*"):
-		req.Host = s.Hosts[0]
-	}
+	req.Host = s.checkedAs()
 	resp, err := c.client.Do(req)
 	if err != nil {
 		a.Error, a.refused = printable(reason(err, time.Since(a.Time)), 200), errors.Is(err, syscall.ECONNREFUSED)
@@ -136,6 +147,17 @@ func (c checker) check(ctx context.Context, t Target, s Service) Attempt {
 	}
 	a.Body = printable(string(head), 200)
 	return a
+}
+
+// checkedAs is the name by which checks call the target; "" = its address.
+func (s Service) checkedAs() string {
+	switch {
+	case s.Health.Host != "":
+		return s.Health.Host
+	case len(s.Hosts) > 0 && !strings.HasPrefix(s.Hosts[0], "*"):
+		return s.Hosts[0]
+	}
+	return ""
 }
 
 func reason(err error, after time.Duration) string {

@@ -15,6 +15,7 @@ import (
 const (
 	CheckHTTP = "http" // a GET; what "" means too
 	CheckTCP  = "tcp"  // a connection that is taken
+	CheckGRPC = "grpc" // the standard health service, over HTTP/2 without TLS
 )
 
 // maxStatuses is how many statuses and ranges of them a check may name.
@@ -28,8 +29,15 @@ func (h HealthCheck) check() error {
 		if len(h.Statuses) > 0 {
 			return errors.New("a check over TCP has no status")
 		}
+	case CheckGRPC:
+		if len(h.Statuses) > 0 || len(h.Service) > maxGRPCName {
+			return errors.New("a check over gRPC has no status, and a service's name at most 256 bytes")
+		}
 	default:
-		return fmt.Errorf("type %.20q is neither http nor tcp", h.Type)
+		return fmt.Errorf("type %.20q is none of http, tcp and grpc", h.Type)
+	}
+	if h.Service != "" && h.Type != CheckGRPC {
+		return errors.New("only a check over gRPC has a service")
 	}
 	if len(h.Statuses) > maxStatuses {
 		return fmt.Errorf("%d statuses, at most %d are allowed", len(h.Statuses), maxStatuses)

@@ -34,13 +34,15 @@ func TestExpectedStatuses(t *testing.T) {
 
 func TestChecksThatMeanNothing(t *testing.T) {
 	for want, h := range map[string]HealthCheck{
-		"neither http nor tcp": {Type: "grpc"},
-		"has no status":        {Type: CheckTCP, Statuses: []string{"200"}},
-		`status "2xx"`:         {Statuses: []string{"2xx"}},
-		`status "299-200"`:     {Statuses: []string{"299-200"}},
-		`status "200-"`:        {Statuses: []string{"200-"}},
-		`status "99"`:          {Statuses: []string{"99"}},
-		"at most 32":           {Statuses: strings.Split(strings.Repeat("200 ", 40), " ")},
+		"none of http, tcp":  {Type: "ftp"},
+		"gRPC has no status": {Type: CheckGRPC, Statuses: []string{"200"}},
+		"gRPC has a service": {Service: "shop"},
+		"has no status":      {Type: CheckTCP, Statuses: []string{"200"}},
+		`status "2xx"`:       {Statuses: []string{"2xx"}},
+		`status "299-200"`:   {Statuses: []string{"299-200"}},
+		`status "200-"`:      {Statuses: []string{"200-"}},
+		`status "99"`:        {Statuses: []string{"99"}},
+		"at most 32":         {Statuses: strings.Split(strings.Repeat("200 ", 40), " ")},
 	} {
 		if _, err := (Service{Name: "a", Health: h}).withDefaults(); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v", h, err)

@@ -46,9 +46,11 @@ type Service struct {
 	Redirects map[string]string `json:"redirects,omitempty"` // from a path to another, or to an address
 }
 
-// HealthCheck is a GET that a healthy target answers with 2xx, or a connection that it takes. Redirects are not followed.
+// HealthCheck is a GET that a healthy target answers with 2xx, a connection that it takes, or a call of its gRPC health
+// service. Redirects are not followed.
 type HealthCheck struct {
-	Type      string   `json:"type,omitempty"`     // CheckHTTP or CheckTCP; "" = CheckHTTP
+	Type      string   `json:"type,omitempty"`     // CheckHTTP, CheckTCP or CheckGRPC; "" = CheckHTTP
+	Service   string   `json:"service,omitempty"`  // that the gRPC health service is asked for; "" = the app as a whole
 	Statuses  []string `json:"statuses,omitempty"` // of a healthy target, "200" or "200-299"; none: 2xx
 	Path      string   `json:"path"`               // "/up"
 	Host      string   `json:"host,omitempty"`     // Host header; "" = the service's first host
@@ -137,6 +139,8 @@ func (s Service) withDefaults() (Service, error) {
 	switch {
 	case s.Health.Type == CheckTCP:
 		s.Health.Path = ""
+	case s.Health.Type == CheckGRPC:
+		s.Health.Path = grpcPath
 	case s.Health.Path == "":
 		s.Health.Path = "/up"
 	}
