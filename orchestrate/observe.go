@@ -83,7 +83,9 @@ func observe(ctx context.Context, app App, h Host) (Observed, error) {
 	for i := range o.Deployed {
 		d := &o.Deployed[i]
 		s, ok := o.Proxy.service(service(d.Role))
-		d.Serving = ok && s.Active != nil && s.Active.ID == d.ID
+		if d.Serving = ok && s.Active != nil && s.Active.ID == d.ID; d.Serving {
+			d.Tally = Tally{s.Active.Answered, s.Active.Failed}
+		}
 	}
 	return o, nil
 }

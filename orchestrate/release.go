@@ -135,6 +135,7 @@ type Deployed struct {
 	Address    string
 	Settings   Settings
 	Serving    bool // the proxy sends requests to it
+	Tally      Tally
 }
 
 // Committed says whether its host was ever switched to it.

@@ -31,7 +31,7 @@ func (r *run) pause(ctx context.Context) error {
 }
 
 // watch looks at all containers that were switched to, and returns an error as soon as one of them is found dead: it has
-// ended, the engine had to start it again, or it fails its health checks for good. What cannot be seen is a warning.
+// ended, the engine had to start it again, it fails its health checks for good, or most of its answers are errors. What cannot be seen is a warning.
 func (r *run) watch(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -159,6 +159,9 @@ func ill(u watched, c docker.Container, unseen error, st proxy.Status) (failing 
 		}
 		if s.Active.Health == "ejected" {
 			return false, fmt.Errorf("the proxy sends it no more requests: %s", s.Active.Last)
+		}
+		if now := (Tally{s.Active.Answered, s.Active.Failed}); u.Previous != nil && now.worse(u.Previous.Tally) {
+			return false, fmt.Errorf("it answers %s with 5xx; %s did so with %s", now, u.Previous.Release, u.Previous.Tally)
 		}
 		return s.Active.Health == "failing", nil
 	}

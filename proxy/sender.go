@@ -34,7 +34,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		resp, err := u.via(r).RoundTrip(r)
 		if err == nil || !isDialError(err) {
 			u.since.Store(0)
-			u.heard(err)
+			u.heard(resp, err)
 			if again || !brokeOff(err) || !mayRepeat(r) || r.Context().Err() != nil {
 				return resp, err
 			}

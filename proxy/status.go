@@ -35,6 +35,8 @@ type TargetStatus struct {
 	Last     string    `json:"last,omitempty"`     // what it answered to the last check
 	Failures int       `json:"failures,omitempty"` // in a row
 	InFlight int       `json:"in_flight"`
+	Answered int64     `json:"answered,omitempty"` // requests, by the target itself, since it is active or the proxy runs
+	Failed   int64     `json:"failed,omitempty"`   // of those, with 5xx
 }
 
 func (m *manager) status() Status {
@@ -69,7 +71,7 @@ func (m *manager) status() Status {
 }
 
 func (u *upstream) status() *TargetStatus {
-	t := &TargetStatus{Target: u.Target, Health: "unknown", InFlight: int(u.inFlight.Load())}
+	t := &TargetStatus{Target: u.Target, Health: "unknown", InFlight: int(u.inFlight.Load()), Failed: u.failed.Load(), Answered: u.answered.Load()}
 	c := u.condition.Load()
 	if c == nil {
 		return t

@@ -22,6 +22,7 @@ type condition struct {
 type watched struct {
 	condition atomic.Pointer[condition] // nil: not asked yet
 	answered  atomic.Int64              // requests, so far
+	failed    atomic.Int64              // of those, the ones that it answered with 5xx
 	hints     chan struct{}             // that it refused a connection
 }
 
@@ -36,10 +37,14 @@ func (w *watched) hint() {
 }
 
 // heard notes what came of a request that was sent to the target.
-func (w *watched) heard(err error) {
-	if err == nil {
-		w.answered.Add(1)
+func (w *watched) heard(resp *http.Response, err error) {
+	if err != nil {
+		return
 	}
+	if resp.StatusCode >= 500 {
+		w.failed.Add(1)
+	}
+	w.answered.Add(1)
 }
 
 // know takes in an answer from before the watch; nil = there is none.

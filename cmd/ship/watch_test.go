@@ -112,3 +112,25 @@ func TestWatchCutShort(t *testing.T) {
 	serves(t, "short", "v2", fleet...)
 	oneContainer(t, "short", fleet...)
 }
+
+// TestErrorsAfterTheSwitchTakeBack: the new release is healthy by its own account, and answers everybody with 500.
+func TestErrorsAfterTheSwitchTakeBack(t *testing.T) {
+	conf := appOf(t, "sour", []string{"h1", "h3"}, watched)
+	mustShip(t, 0, "deploy", image(t, "sour:v1"), "-c", conf)
+	end := loadOn(t, "h1", "sour")
+	time.Sleep(time.Second) // the old release makes its record
+	end()
+	g, err := load.Start(t.Context(), load.Options{URLs: []string{"http://" + world.lab.Host("h1").Addr.String()}, Host: "sour.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := mustShip(t, 1, "deploy", image(t, "sour:v2", "BROKEN=1"), "-c", conf)
+	r := g.Stop()
+	t.Log(r)
+	wants(t, o.stderr, "h1: watch: web did not stay healthy after the switch: it answers", "with 5xx; v1")
+	if r.Classes[load.Status] != r.Failed || r.Failed < 20 {
+		t.Error(r)
+	}
+	serves(t, "sour", "v1", "h1", "h3")
+	oneContainer(t, "sour", "h1", "h3")
+}

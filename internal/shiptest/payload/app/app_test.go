@@ -45,8 +45,8 @@ func TestSettings(t *testing.T) {
 			Port: "3000", Version: "v7", BootDelay: time.Second, HealthDelay: 2 * time.Second, CrashAfter: 3 * time.Second,
 			ResponseDelay: 4 * time.Second, StopDelay: 5 * time.Second,
 		}},
-		{[]string{"CRASH_ON_BOOT=1", "UNHEALTHY=true", "HEALTH_REDIRECT=1", "IGNORE_TERM=0"}, settings{
-			Port: "3000", Version: "v7", CrashOnBoot: true, Unhealthy: true, HealthRedirect: true,
+		{[]string{"CRASH_ON_BOOT=1", "UNHEALTHY=true", "HEALTH_REDIRECT=1", "IGNORE_TERM=0", "BROKEN=1"}, settings{
+			Port: "3000", Version: "v7", CrashOnBoot: true, Unhealthy: true, HealthRedirect: true, Broken: true,
 		}},
 	} {
 		got, err := readSettings(environ(c.env...), file)

@@ -43,6 +43,10 @@ func newHandler(s settings, start time.Time) http.Handler {
 	mux.HandleFunc("GET /ws", echo)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("X-Version", s.Version)
+		if s.Broken && r.URL.Path != "/up" {
+			http.Error(w, "broken, as told", http.StatusInternalServerError)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -11,6 +11,7 @@
 //	HEALTH_REDIRECT  /up answers 301
 //	CRASH_ON_BOOT    ends with status 1 instead of serving
 //	CRASH_AFTER      ends with status 1 so long after the start, requests or not
+//	BROKEN           every answer but /up's is 500
 //	RESPONSE_DELAY   every answer but /up's comes so late
 //	STOP_DELAY       goes on serving so long after SIGTERM
 //	IGNORE_TERM      does not hear SIGTERM at all

@@ -14,7 +14,7 @@ type settings struct {
 	BootDelay, HealthDelay, CrashAfter     time.Duration
 	ResponseDelay, StopDelay               time.Duration
 	CrashOnBoot, Unhealthy, HealthRedirect bool
-	IgnoreTerm                             bool
+	IgnoreTerm, Broken                     bool
 }
 
 // readSettings reads the environment; versionFile counts where VERSION is not set, and may be missing.
@@ -29,6 +29,7 @@ func readSettings(getenv func(string) string, versionFile string) (settings, err
 	}
 	for name, to := range map[string]*bool{
 		"CRASH_ON_BOOT": &s.CrashOnBoot, "UNHEALTHY": &s.Unhealthy, "HEALTH_REDIRECT": &s.HealthRedirect, "IGNORE_TERM": &s.IgnoreTerm,
+		"BROKEN": &s.Broken,
 	} {
 		*to = getenv(name) != "" && getenv(name) != "0"
 	}
