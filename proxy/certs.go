@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // certificates are what handshakes choose from: an immutable snapshot by host name. "" stands for every host.
@@ -38,6 +39,12 @@ func (c certificates) find(hello *tls.ClientHelloInfo) (*tls.Certificate, error)
 		}
 	}
 	return nil, errNoCertificate
+}
+
+// serves tells whether there is a certificate that is for the host, and has not expired.
+func (c certificates) serves(host string) bool {
+	cert, err := c.find(&tls.ClientHelloInfo{ServerName: host})
+	return err == nil && cert.Leaf != nil && time.Now().Before(cert.Leaf.NotAfter) && cert.Leaf.VerifyHostname(host) == nil
 }
 
 var errNoCertificate = errors.New("no certificate for this name")
@@ -157,6 +164,14 @@ func (s store) loadPairs() (certStore, error) {
 }
 
 func (s store) loadPair(name string) (*loaded, error) {
+	p, err := s.readPair(name)
+	if err != nil {
+		return nil, err
+	}
+	return p.load()
+}
+
+func (s store) readPair(name string) (*KeyPair, error) {
 	f, err := os.Open(filepath.Join(s.dir, name+pairSuffix))
 	if err != nil {
 		return nil, err
@@ -166,7 +181,7 @@ func (s store) loadPair(name string) (*loaded, error) {
 	if err := json.NewDecoder(io.LimitReader(f, 2*MaxPair)).Decode(&p); err != nil {
 		return nil, errors.New("it is damaged") // the error itself might quote the key
 	}
-	return p.load()
+	return &p, nil
 }
 
 // dropPair forgets the certificate of a service that was removed.

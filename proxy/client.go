@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"ship/proxy/acme"
 )
 
 // Client controls one proxy, over connections that dial opens.
@@ -46,6 +48,7 @@ func (c *Client) Status(ctx context.Context) (Status, error) {
 		if cert := s.Services[i].TLSCert; cert != nil {
 			*cert = cert.clean()
 		}
+		s.Services[i].ACME = s.Services[i].ACME.clean()
 	}
 	return s, err
 }
@@ -140,6 +143,33 @@ func (c *Client) Certify(ctx context.Context, service string, pair KeyPair, gene
 	var told Certificate
 	err := c.do(ctx, http.MethodPost, "certify", call{Service: service, Pair: &pair, Generation: generation}, &told)
 	return told.clean(), err
+}
+
+// Enrol has the proxy get a service's certificates by itself, before its first target or at any time after, and answer the
+// challenges of all hosts with the same account.
+func (c *Client) Enrol(ctx context.Context, service string, e acme.Enrolment, generation int64) error {
+	return c.do(ctx, http.MethodPost, "enrol", call{Service: service, Enrolment: &e, Generation: generation}, nil)
+}
+
+// Account returns a service's enrolment as it was given to the proxy; nil: none was.
+func (c *Client) Account(ctx context.Context, service string) (*acme.Enrolment, error) {
+	var h held
+	err := c.do(ctx, http.MethodPost, "account", call{Service: service}, &h)
+	return h.Enrolment, err
+}
+
+// Obtain orders a certificate for an enrolled service now, and returns when it is served with.
+func (c *Client) Obtain(ctx context.Context, service string) (Certificate, error) {
+	var told Certificate
+	err := c.do(ctx, http.MethodPost, "obtain", call{Service: service}, &told)
+	return told.clean(), err
+}
+
+// Pair returns the certificate that an enrolled service has, for the other hosts; nil: none yet.
+func (c *Client) Pair(ctx context.Context, service string) (*KeyPair, error) {
+	var h held
+	err := c.do(ctx, http.MethodPost, "pair", call{Service: service}, &h)
+	return h.Pair, err
 }
 
 // reload tells a proxy that has handed over that its successor has changed a service.

@@ -93,6 +93,9 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 		writePage(w, r, http.StatusHTTPVersionNotSupported, "Only HTTP/1 is spoken here.", 0)
 		return
 	}
+	if g.challenge(w, r, x) {
+		return
+	}
 	if !g.route(x) {
 		writePage(w, r, http.StatusNotFound, "There is nothing here.", 0)
 		return
@@ -263,32 +266,6 @@ func failed(w http.ResponseWriter, r *http.Request, err error) {
 
 // statusClientGone is what the access log says of a client that did not wait; nginx's number.
 const statusClientGone = 499
-
-// recorder sees what is answered.
-type recorder struct {
-	http.ResponseWriter
-	x *exchange
-}
-
-// WriteHeader keeps the final status: a 103 is only on the way to it.
-func (w *recorder) WriteHeader(code int) {
-	if code >= 200 || code == http.StatusSwitchingProtocols {
-		w.x.status = code
-	}
-	w.ResponseWriter.WriteHeader(code)
-}
-
-func (w *recorder) Write(p []byte) (int, error) {
-	if w.x.status == 0 {
-		w.x.status = http.StatusOK
-	}
-	n, err := w.ResponseWriter.Write(p)
-	w.x.bytes.Add(int64(n))
-	return n, err
-}
-
-// Unwrap lets http.ResponseController reach Flush and the deadlines.
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // clientAddr is the peer's address without a port.
 func clientAddr(r *http.Request) string {

@@ -30,6 +30,7 @@ type manager struct {
 	openTLS  func() error // makes the proxy listen for https; called with the lock held
 	services map[string]*service
 	certs    certStore
+	enrolled map[string]*enrolled
 	bad      map[string]error // services whose state could not be read
 }
 
@@ -65,6 +66,11 @@ func (m *manager) restore() error {
 	defer m.mu.Unlock()
 	m.bad = bad
 	if m.certs, err = m.store.loadPairs(); err != nil {
+		return err
+	}
+	if m.enrolled, err = m.store.loadEnrolments(func(name string, err error) {
+		m.log.Error("this service gets no certificates: its account cannot be read", "service", name, "error", err)
+	}); err != nil {
 		return err
 	}
 	for name, err := range m.certs.wrong {
@@ -137,6 +143,8 @@ func (m *manager) publish() {
 	m.gate.routes.Store(&r)
 	certs := m.certs.snapshot(all)
 	m.gate.secure.certs.Store(&certs)
+	told := newAnswers(m.enrolled)
+	m.gate.secure.answers.Store(&told)
 }
 
 // cutAll ends all that is still in flight, properly where the protocol has a way to say so.
@@ -262,7 +270,7 @@ func (m *manager) remove(ctx context.Context, name string, generation int64) err
 	}
 	defer m.mu.Unlock()
 	s := m.services[name]
-	if s == nil && m.bad[name] == nil {
+	if s == nil && m.bad[name] == nil && m.enrolled[name] == nil {
 		return nil
 	}
 	s = m.get(name)
@@ -276,6 +284,7 @@ func (m *manager) remove(ctx context.Context, name string, generation int64) err
 	clear(s.prepared)
 	delete(m.bad, name)
 	m.dropPair(name)
+	m.dropEnrolment(name)
 	m.activate(s, next, nil)
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net/http"
 	"time"
+
+	"ship/proxy/acme"
 )
 
 // maxMessage bounds a control message in either direction, in bytes.
@@ -37,6 +39,8 @@ type call struct {
 	Halt       *Halt         `json:"halt,omitempty"`
 	Kind       HaltKind      `json:"kind,omitempty"`
 	Pair       *KeyPair      `json:"pair,omitempty"`
+
+	Enrolment *acme.Enrolment `json:"enrolment,omitempty"`
 }
 
 // prepareLine is one line of the answer to prepare: attempts, and then a token or a failure.
@@ -119,6 +123,15 @@ func (c control) handler() http.Handler {
 	c.onChange(mux, "certify", func(ctx context.Context, a call) (any, error) {
 		return c.m.certify(ctx, a.Service, a.Pair, a.Generation)
 	})
+	c.onChange(mux, "enrol", func(ctx context.Context, a call) (any, error) {
+		return struct{}{}, c.m.enrol(ctx, a.Service, a.Enrolment, a.Generation)
+	})
+	c.onChange(mux, "obtain", func(ctx context.Context, a call) (any, error) { return c.m.obtain(ctx, a.Service) })
+	c.onSecret(mux, "account", func(a call) (any, error) { return held{Enrolment: c.m.account(a.Service)}, nil })
+	c.onSecret(mux, "pair", func(a call) (any, error) {
+		p, err := c.m.pair(a.Service)
+		return held{Pair: p}, err
+	})
 	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
 		if next := c.m.successor.Load(); next != nil {
 			return next.Drain(ctx, a.Service, a.Target, a.Timeout)
@@ -153,6 +166,23 @@ func (c control) on(mux *http.ServeMux, verb string, do func(context.Context, ca
 		}
 		v, err := do(r.Context(), a)
 		answer(w, v, err)
+	})
+}
+
+// held is what one host's proxy holds for those of the others too.
+type held struct {
+	Enrolment *acme.Enrolment `json:"enrolment,omitempty"`
+	Pair      *KeyPair        `json:"pair,omitempty"`
+}
+
+// onSecret is for what changes nothing. After a hand-over the successor's is the one that counts.
+func (c control) onSecret(mux *http.ServeMux, verb string, do func(call) (any, error)) {
+	c.on(mux, verb, func(ctx context.Context, a call) (any, error) {
+		if next := c.m.successor.Load(); next != nil {
+			var raw json.RawMessage
+			return &raw, next.do(ctx, http.MethodPost, verb, a, &raw)
+		}
+		return do(a)
 	})
 }
 

@@ -37,6 +37,7 @@ type Options struct {
 	IdleTimeout   time.Duration // of a client's connection between two requests; default 75 s
 	Hold          time.Duration // requests wait so long for a target that refuses connections; default 5 s
 	QuitTimeout   time.Duration // for requests in flight when the proxy itself ends; default 25 s
+	RenewEvery    time.Duration // how often it looks which certificates are due; default 15 s
 	RestTimeout   time.Duration // for requests in flight when a successor has taken over; default 10 min
 }
 
@@ -44,6 +45,7 @@ func (o Options) withDefaults() Options {
 	o.HeaderTimeout, o.IdleTimeout = cmp.Or(o.HeaderTimeout, 15*time.Second), cmp.Or(o.IdleTimeout, 75*time.Second)
 	o.Hold, o.QuitTimeout = cmp.Or(o.Hold, 5*time.Second), cmp.Or(o.QuitTimeout, 25*time.Second)
 	o.RestTimeout = cmp.Or(o.RestTimeout, 10*time.Minute)
+	o.RenewEvery = cmp.Or(o.RenewEvery, renewEvery)
 	o.Instance = cmp.Or(o.Instance, newRequestID())
 	o.Log = cmp.Or(o.Log, slog.New(slog.DiscardHandler))
 	return o
@@ -90,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	g := newGate(newAccessLog(o.AccessLog, o.LogSkip))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
-	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}}
+	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}, enrolled: map[string]*enrolled{}}
 	g.secure.certs.Store(&certificates{})
 	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}
 	m.openTLS = s.openTLS
@@ -105,6 +107,7 @@ func Run(ctx context.Context, o Options) error {
 	o.Log.Info("ready", "address", s.public.Addr().String(), "version", o.Version, "services", len(m.services))
 	s.conceal = s.exposeMetrics(ctx)
 	defer s.conceal()
+	m.wg.Go(func() { m.renew(life, o.RenewEvery) })
 	quit, logged := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(logged)

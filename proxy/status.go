@@ -25,6 +25,7 @@ type ServiceStatus struct {
 	Halt       *Halt          `json:"halt,omitempty"`        // nil: requests are served
 	Held       int            `json:"held,omitempty"`        // requests that wait for the end of a pause
 	TLSCert    *Certificate   `json:"certificate,omitempty"` // nil: it is not reached by https
+	ACME       *ACMEStatus    `json:"acme,omitempty"`        // nil: its certificate is not the proxy's affair
 }
 
 // TargetStatus is one target.
@@ -54,7 +55,7 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service)}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service), ACME: m.acmeStatus(s.live.Service)}
 		if v.BasicAuth != nil { // the hash is nobody's to see
 			v.BasicAuth = &BasicAuth{User: v.BasicAuth.User}
 		}

@@ -13,6 +13,7 @@ import (
 
 // TLS is how a service is reached by https. Its certificate comes by [Client.Certify].
 type TLS struct {
+	Auto     bool     `json:"auto,omitempty"`      // the proxy gets its certificate by itself; until it has one, http is answered
 	KeepHTTP bool     `json:"keep_http,omitempty"` // http requests are answered too; else they are redirected to https
 	HSTS     Duration `json:"hsts,omitempty"`      // for how long browsers shall insist on https; 0 = not said
 }
@@ -32,8 +33,9 @@ const listenerHTTPS = "https"
 // secure is the https side of the gate. Its socket is opened for the first service that asks for TLS: a host without any
 // keeps the port free.
 type secure struct {
-	certs atomic.Pointer[certificates]
-	port  atomic.Int32 // that clients are redirected to; 0 = none listens
+	certs   atomic.Pointer[certificates]
+	answers atomic.Pointer[answers] // to challenges; nil = none
+	port    atomic.Int32            // that clients are redirected to; 0 = none listens
 }
 
 // config has Go's own choice of ciphers and curves, which is that of TLS 1.2 and 1.3 without what is broken.
@@ -142,7 +144,7 @@ func (m *manager) readyTLS(s Service) error {
 	if s.TLS == nil {
 		return nil
 	}
-	if err := m.certs.holds(s); err != nil {
+	if err := m.certs.holds(s); err != nil && !s.TLS.Auto {
 		return &refusedError{err}
 	}
 	return m.openTLS()
@@ -151,6 +153,9 @@ func (m *manager) readyTLS(s Service) error {
 // toHTTPS sends a client that came by http to the same address by https, and tells whether it has.
 func (g *gate) toHTTPS(w http.ResponseWriter, r *http.Request, s *live, x *exchange) bool {
 	if s.TLS == nil || s.TLS.KeepHTTP || r.TLS != nil || x.host == "" || x.origin.trusted && r.Header.Get("X-Forwarded-Proto") == "https" {
+		return false
+	}
+	if s.TLS.Auto && !g.secure.certs.Load().serves(x.host) {
 		return false
 	}
 	host := x.host

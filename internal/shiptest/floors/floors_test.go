@@ -31,14 +31,15 @@ var allowed = map[string][]string{
 	"ship/transfer/bundle":  {"ship/internal/event", "ship/layers"},
 	"ship/transfer":         {"ship/internal/event", "ship/layers", "ship/layers/delta", "ship/internal/docker", "ship/transfer/wire", "ship/transfer/swarm", "ship/transfer/place"},
 	"ship/proxy/h1":         {},
-	"ship/proxy":            {"ship/internal/event", "ship/proxy/h1"},
-	"ship/orchestrate":      {"ship/internal/event", "ship/layers", "ship/config", "ship/internal/docker", "ship/transfer", "ship/proxy"},
+	"ship/proxy/acme":       {},
+	"ship/proxy":            {"ship/internal/event", "ship/proxy/h1", "ship/proxy/acme"},
+	"ship/orchestrate":      {"ship/internal/event", "ship/layers", "ship/config", "ship/internal/docker", "ship/transfer", "ship/proxy", "ship/proxy/acme"},
 	"ship/internal/ui":      {"ship/internal/event"},
 	"ship/cmd/ship-helper":  {"ship/transfer/helper"},
 	"ship/cmd/ship-proxy":   {"ship/proxy"},
 	"ship/cmd/ship/carried": {"ship/transfer/place"},
 	"ship/cmd/ship": {"ship/cmd/ship/carried", "ship/transfer/place", "ship/internal/event", "ship/layers", "ship/config", "ship/internal/docker", "ship/internal/sshx",
-		"ship/transfer", "ship/transfer/engine", "ship/transfer/helper", "ship/transfer/bundle", "ship/proxy", "ship/orchestrate", "ship/internal/ui"},
+		"ship/transfer", "ship/transfer/engine", "ship/transfer/helper", "ship/transfer/bundle", "ship/proxy", "ship/proxy/acme", "ship/orchestrate", "ship/internal/ui"},
 }
 
 // beside are trees that only tests and the tools for them may use; they may import what they like.
