@@ -79,10 +79,20 @@ type RateLimit struct {
 
 // TLS is how requests come by https.
 type TLS struct {
+	ACME        *ACME         // who issues the certificate; nil: it is Certificate
 	Certificate string        // path of the certificate with its chain (PEM) on this machine
 	PrivateKey  string        // name of a secret if [TLS.KeyIsSecret], else a path on this machine
 	Redirect    bool          // requests by http are sent to https
 	HSTS        time.Duration // for how long browsers shall insist on https; 0 = not said
+}
+
+// ACME is a certificate authority that issues certificates over the network (RFC 8555).
+type ACME struct {
+	Directory string // URL; "" = Let's Encrypt
+	CA        string // path of the certificates (PEM) that vouch for the directory's own https; "" = the host's
+	Email     string // whom the authority may write to; "" = nobody
+	KeyID     string // of the external account that it wants; "" = none
+	HMACKey   string // name of the secret that is the external account's key
 }
 
 // Probe is the request by which the proxy tells a healthy container from another.

@@ -88,6 +88,9 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 	})
 	if p.TLS != nil {
 		p.TLS.Redirect = redirect
+		if p.TLS.ACME != nil {
+			d.checkIssued(n.get("ssl"), join(path, "ssl"), p.Hosts)
+		}
 	}
 	if n.get("host") != nil && n.get("hosts") != nil {
 		d.fail(n.get("hosts"), join(path, "hosts"), "put all names into hosts", "host and hosts are both set")

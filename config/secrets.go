@@ -127,6 +127,9 @@ func (a *App) CheckSecrets(s *SecretSource) error {
 		if r.Proxy != nil && r.Proxy.BasicAuth != nil {
 			all.Secret = append(all.Secret, SecretRef{r.Proxy.BasicAuth.Password, r.Proxy.BasicAuth.Password})
 		}
+		if r.Proxy != nil && r.Proxy.TLS != nil && r.Proxy.TLS.ACME != nil && r.Proxy.TLS.ACME.HMACKey != "" {
+			all.Secret = append(all.Secret, SecretRef{r.Proxy.TLS.ACME.HMACKey, r.Proxy.TLS.ACME.HMACKey})
+		}
 	}
 	_, _, err := all.Resolve(s)
 	return err

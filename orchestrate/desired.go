@@ -54,7 +54,7 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 			Redirects: p.Redirects, Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
 		if t := p.TLS; t != nil {
-			u.Settings.Service.TLS = &proxy.TLS{KeepHTTP: !t.Redirect, HSTS: proxy.Duration(t.HSTS)}
+			u.Settings.Service.TLS = &proxy.TLS{Auto: t.ACME != nil, KeepHTTP: !t.Redirect, HSTS: proxy.Duration(t.HSTS)}
 		}
 	}
 	return u

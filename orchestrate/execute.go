@@ -58,6 +58,9 @@ func Execute(ctx context.Context, p Plan, in Inputs) (Report, error) {
 	rep := newReport(p)
 	err := r.prepare(ctx, &rep)
 	if err == nil {
+		err = r.issue(ctx)
+	}
+	if err == nil {
 		err = r.commit(ctx)
 	}
 	if err == nil {

@@ -7,6 +7,7 @@ import (
 
 	"ship/internal/docker"
 	"ship/proxy"
+	"ship/proxy/acme"
 	"ship/transfer"
 )
 
@@ -54,6 +55,10 @@ type Engine interface {
 type Proxy interface {
 	Prepare(ctx context.Context, r proxy.PrepareRequest, on func(proxy.Attempt)) (token string, err error)
 	Certify(ctx context.Context, service string, pair proxy.KeyPair, generation int64) (proxy.Certificate, error)
+	Enrol(ctx context.Context, service string, e acme.Enrolment, generation int64) error
+	Account(ctx context.Context, service string) (*acme.Enrolment, error)
+	Obtain(ctx context.Context, service string) (proxy.Certificate, error)
+	Pair(ctx context.Context, service string) (*proxy.KeyPair, error)
 	Commit(ctx context.Context, service, token string, generation int64) (proxy.Switched, error)
 	Undo(ctx context.Context, service string, generation int64) error
 	Drain(ctx context.Context, service, targetID string, timeout time.Duration) (proxy.Drained, error)

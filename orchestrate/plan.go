@@ -16,6 +16,7 @@ type Desired struct {
 	Retain       int               // stopped containers to keep per role and host, for rollbacks
 	HTTPPort     int               // that the proxy listens on
 	HTTPSPort    int               // the same for https
+	Automatic    []Automatic       // of roles whose certificates an authority issues
 	Certificates []Certificate     // of roles with TLS; a role without one keeps what its proxy has
 	Orphans      bool              // stop roles that are no longer wanted
 }
@@ -64,6 +65,7 @@ type HostPlan struct {
 	Clear   []Stop // leftovers of runs that did not finish: removed first
 	Units   []UnitPlan
 	Certify []Certify
+	Enrol   []Enrol
 	Adopt   []Deployed // serve already, but the run that switched to them died before it could say so
 	Stop    []Stop
 	Prune   []Deployed // stopped containers beyond Retain
@@ -127,6 +129,7 @@ func planHost(want Desired, o Observed) HostPlan {
 		current[u.Role] = u.Release.ID
 		hp.Units = append(hp.Units, up)
 		hp.Certify = append(hp.Certify, planCertify(want, u, o)...)
+		hp.Enrol = append(hp.Enrol, planEnrol(want, u, o)...)
 	}
 	stopped := map[string][]Deployed{}
 	for _, d := range o.Deployed {

@@ -35,6 +35,9 @@ func (p Plan) Steps() []Step {
 		for _, c := range hp.Certify {
 			steps = append(steps, Step{hp.Host, "certify", c.Role, c.Cause})
 		}
+		for _, e := range hp.Enrol {
+			steps = append(steps, Step{hp.Host, "enrol", e.Role, e.Cause})
+		}
 		for _, u := range hp.Units {
 			if u.Act != Keep {
 				steps = append(steps, Step{hp.Host, string(u.Act), u.Role + " " + u.Release.String(), u.Cause})

@@ -4,12 +4,14 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"ship/config"
 	"ship/internal/event"
 	"ship/orchestrate"
 	"ship/proxy"
+	"ship/proxy/acme"
 )
 
 // expiresSoon is how long before its end a certificate is warned of.
@@ -19,7 +21,7 @@ const expiresSoon = 14 * 24 * time.Hour
 func (d *deps) certificates(t *target, now time.Time) ([]orchestrate.Certificate, error) {
 	var all []orchestrate.Certificate
 	for _, r := range t.conf.Roles {
-		if r.Proxy == nil || r.Proxy.TLS == nil {
+		if r.Proxy == nil || r.Proxy.TLS == nil || r.Proxy.TLS.ACME != nil {
 			continue
 		}
 		c, err := readCertificate(t.conf, *r.Proxy.TLS)
@@ -35,6 +37,42 @@ func (d *deps) certificates(t *target, now time.Time) ([]orchestrate.Certificate
 		}
 		c.Role = r.Name
 		all = append(all, c)
+	}
+	return all, nil
+}
+
+// automatic are the roles whose certificates an authority issues, as the configuration has them.
+func automatic(t *target) ([]orchestrate.Automatic, error) {
+	var all []orchestrate.Automatic
+	for _, r := range t.conf.Roles {
+		if r.Proxy == nil || r.Proxy.TLS == nil || r.Proxy.TLS.ACME == nil {
+			continue
+		}
+		conf := r.Proxy.TLS.ACME
+		e := acme.Enrolment{Hosts: r.Proxy.Hosts, Directory: conf.Directory, Email: conf.Email, KeyID: conf.KeyID}
+		if conf.HMACKey != "" {
+			src, _, err := t.conf.OpenSecrets(os.LookupEnv) // environment has told the warnings, and what is missing
+			if err != nil {
+				return nil, err
+			}
+			key, _ := src.Lookup(conf.HMACKey)
+			e.HMAC = strings.TrimSpace(key.Reveal())
+		}
+		if conf.CA != "" {
+			var err error
+			if e.Roots, err = readPEM(conf.CA); err != nil {
+				return nil, &usageError{fmt.Errorf("role %s: read the authority's certificates: %w", r.Name, err), "see proxy.ssl.acme.ca"}
+			}
+		}
+		probe := e // with an account, for the check of everything else
+		var err error
+		if probe.Key, err = acme.NewKey(); err == nil {
+			err = probe.Check()
+		}
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("role %s: %w", r.Name, err), "see proxy.ssl.acme"}
+		}
+		all = append(all, orchestrate.Automatic{Role: r.Name, Enrolment: e})
 	}
 	return all, nil
 }

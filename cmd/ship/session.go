@@ -21,6 +21,7 @@ type session struct {
 	env          map[string][]string
 	auth         map[string]*proxy.BasicAuth // by role, of those that have one
 	certificates []orchestrate.Certificate
+	automatic    []orchestrate.Automatic
 	close        []func()
 }
 
@@ -43,6 +44,9 @@ func (d *deps) openSession(ctx context.Context, source string) (_ *session, err 
 		return nil, err
 	}
 	if s.certificates, err = d.certificates(s.target, time.Now()); err != nil {
+		return nil, err
+	}
+	if s.automatic, err = automatic(s.target); err != nil {
 		return nil, err
 	}
 	var closeSource func()
