@@ -23,7 +23,7 @@ func TestSlowHostDelaysNobody(t *testing.T) {
 	src := own(t, images.Spec{Ref: "slow:v1", Version: "slow-v1", Layers: []images.Layer{{Name: "slow", Size: 6 << 20, Files: 100, Dense: true}}})
 	limit(t, 40*lab.Mbit)
 	slow := world.lab.Host("h2")
-	if err := slow.Limit(t.Context(), 4*lab.Mbit, 4*lab.Mbit); err != nil {
+	if err := slow.Limit(t.Context(), 2*lab.Mbit, 2*lab.Mbit); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
