@@ -49,6 +49,7 @@ type Engine interface {
 	CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error
 	RemoveNetwork(ctx context.Context, name string) error
 	EnsureVolume(ctx context.Context, name string, labels map[string]string) error
+	RemoveVolume(ctx context.Context, name string) error
 }
 
 // Proxy is the control connection to the proxy of one host.

@@ -37,6 +37,7 @@ type CLI struct {
 	Logs     LogsCmd     `cmd:"" help:"Show the containers' logs of all hosts."`
 	Lock     LockCmd     `cmd:"" help:"See, take or break the deploy lock."`
 	Prune    PruneCmd    `cmd:"" help:"Remove old containers and images beyond retain."`
+	Remove   RemoveCmd   `cmd:"" help:"Remove the app from its hosts: routes and containers."`
 	Audit    AuditCmd    `cmd:"" help:"Show who did what on the hosts."`
 	Proxy    ProxyCmd    `cmd:"" help:"Look after the proxy on the hosts."`
 	Bundle   BundleCmd   `cmd:"" help:"Carry images on a stick to sites without any line."`

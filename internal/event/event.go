@@ -20,7 +20,7 @@ const (
 type Event struct {
 	Type  Type   `json:"type"`
 	Host  string `json:"host,omitempty"`
-	Phase string `json:"phase,omitempty"` // connect, ask, helper, read, send, load, verify, start, health, switch, watch, drain, stop, prune, undo
+	Phase string `json:"phase,omitempty"` // connect, ask, helper, read, send, load, verify, start, health, switch, watch, drain, stop, prune, remove, undo
 	Item  string `json:"item,omitempty"`  // what it is about: a layer's short diff ID, a container's name
 	Done  int64  `json:"done,omitempty"`  // bytes
 	Total int64  `json:"total,omitempty"` // bytes; 0 = not known
