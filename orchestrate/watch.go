@@ -81,7 +81,7 @@ func (r *run) switched(i int, hp HostPlan) (units []watched) {
 func (r *run) watchHost(ctx context.Context, h Host, units []watched, d time.Duration) error {
 	end := time.Now().Add(d)
 	var unseen error
-	for {
+	for told := false; ; {
 		seen, stop := context.WithDeadline(ctx, end.Add(watchMore))
 		failing, err := r.look(seen, h, units)
 		stop()
@@ -96,6 +96,9 @@ func (r *run) watchHost(ctx context.Context, h Host, units []watched, d time.Dur
 				return fmt.Errorf("%w: %w", errUnwatched, unseen)
 			}
 			return nil
+		case !time.Now().Before(end) && !told:
+			told = true
+			r.say(event.Phase, h.Name, "watch", "its health checks fail: waiting until they have decided")
 		}
 		pause := watchEvery
 		if left := time.Until(end); left > 0 {
