@@ -156,7 +156,9 @@ func TestIssuesByItself(t *testing.T) {
 func TestAuthorityRefuses(t *testing.T) {
 	nobody := freePort(t) // listens where the authority asks
 	ca := pebble.Start(t, pebble.Options{HTTPPort: portOf(t, nobody), EAB: map[string]string{"kid-1": "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"}})
-	g, https := startAuto(t, "127.0.0.1:0", Service{Name: "shop", Hosts: []string{"shop.test"}})
+	https, metrics := freePort(t), freeAddress(t)
+	g := start(t, func(o *Options) { o.HTTPSAddr, o.MetricsAddr = https, metrics })
+	g.deploy(Service{Name: "shop", Hosts: []string{"shop.test"}, TLS: &TLS{Auto: true}}, newApp(t, "v1").Target, 1)
 	without := enrolment(t, ca, "shop.test")
 	with := without
 	with.KeyID, with.HMAC = "kid-1", "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
@@ -185,6 +187,10 @@ func TestAuthorityRefuses(t *testing.T) {
 		if st.ACME.Error == "" || time.Until(st.ACME.Next) < 30*time.Second || st.TLSCert == nil || st.TLSCert.Error == "" {
 			t.Errorf("%s: %+v %+v", c.name, st.ACME, st.TLSCert)
 		}
+	}
+	page := scrape(t, metrics)
+	if !strings.Contains(page, `ship_proxy_certificate_failing{service="shop"} 1`) || strings.Contains(page, `not_after_seconds{`) {
+		t.Errorf("metrics:\n%s", page)
 	}
 	if served(t, https, "shop.test") != "" || g.statusOf("shop.test", "/") != http.StatusOK {
 		t.Error("http is not answered as before")

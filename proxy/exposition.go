@@ -52,6 +52,7 @@ func (m *manager) expose(started time.Time, restarts int) string {
 	e.requests(&m.gate.metrics, names)
 	e.switches(&m.gate.metrics, names[1:])
 	e.targets(st.Services)
+	e.certificates(st.Services)
 	return e.b.String()
 }
 
@@ -125,6 +126,26 @@ func (e *exposition) targets(services []ServiceStatus) {
 				v = 1
 			}
 			e.sample(name, v, "service", s.Name, "target", s.Active.Address, "release", s.Active.Release)
+		}
+	}
+}
+
+func (e *exposition) certificates(services []ServiceStatus) {
+	const end, failing = "ship_proxy_certificate_not_after_seconds", "ship_proxy_certificate_failing"
+	e.family(end, "gauge", "When the certificate ends, in Unix time.")
+	for _, s := range services {
+		if s.TLSCert != nil && s.TLSCert.Error == "" {
+			e.sample(end, float64(s.TLSCert.NotAfter.Unix()), "service", s.Name)
+		}
+	}
+	e.family(failing, "gauge", "1 while the authority's last answer was no certificate.")
+	for _, s := range services {
+		if s.ACME != nil {
+			v := 0.0
+			if s.ACME.Error != "" {
+				v = 1
+			}
+			e.sample(failing, v, "service", s.Name)
 		}
 	}
 }

@@ -53,6 +53,7 @@ func TestAutomaticCertificate(t *testing.T) {
 			t.Errorf("%s: http answers %d", h, resp)
 		}
 	}
+	wants(t, mustShip(t, 0, "proxy", "status", "-c", file("https://"+net.JoinHostPort(address, "1")+"/dir")).stdout, "none, asks again at", "refused")
 	conf := file(ca.Directory)
 	o = mustShip(t, 0, "deploy", v1, "-c", conf)
 	wants(t, o.stderr, "ordering a certificate")
@@ -69,6 +70,7 @@ func TestAutomaticCertificate(t *testing.T) {
 			t.Errorf("%s: keys lie about: %q, %v", h, found, err)
 		}
 	}
+	wants(t, mustShip(t, 0, "proxy", "status", "-c", conf).stdout, "renewed on")
 	wants(t, mustShip(t, 0, "deploy", v1, "-c", conf).stderr, "nothing to do")
 	mustShip(t, 0, "deploy", image(t, "minted:v2"), "-c", conf)
 	if string(first) != string(leaf(t, "h1", "minted")) {

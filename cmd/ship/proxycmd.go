@@ -91,7 +91,7 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 				table = append(table, []string{o.Host, state})
 			}
 			for _, v := range o.Proxy.Status.Services {
-				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", "", validity(v.TLSCert)}
+				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", "", validity(v)}
 				if v.Active != nil {
 					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, health(v.Active.Health, v.Active.Since, v.Active.Last), fmt.Sprint(v.Active.InFlight)
 				}
@@ -107,10 +107,19 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 }
 
 // validity is what a person wants to know of a service's certificate.
-func validity(c *proxy.Certificate) string {
+func validity(v proxy.ServiceStatus) string {
+	c := v.TLSCert
 	switch {
 	case c == nil:
 		return ""
+	case v.ACME != nil && v.ACME.Error != "":
+		text := "until " + c.NotAfter.Format(time.DateOnly)
+		if c.Error != "" {
+			text = "none"
+		}
+		return text + ", asks again at " + v.ACME.Next.Format(time.DateTime) + ": " + v.ACME.Error
+	case v.ACME != nil && c.Error == "":
+		return "until " + c.NotAfter.Format(time.DateOnly) + ", renewed on " + v.ACME.Next.Format(time.DateOnly)
 	case c.Error != "":
 		return c.Error
 	}

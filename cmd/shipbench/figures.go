@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"ship/internal/shiptest/lab"
 )
 
@@ -115,7 +117,14 @@ func (r *rig) makespan(ctx context.Context) error {
 	if err := r.forget(ctx); err != nil {
 		return err
 	}
-	load, err := r.loadAlone(ctx)
+	load, err := r.load(ctx, 1)
+	if err != nil {
+		return err
+	}
+	if err := r.forget(ctx); err != nil {
+		return err
+	}
+	together, err := r.load(ctx, fleet)
 	if err != nil {
 		return err
 	}
@@ -131,8 +140,12 @@ func (r *rig) makespan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	bound := float64(r.size)*8/float64(uplink) + load
-	r.note(figure{fmt.Sprintf("makespan, 100 Mbit/s, %d hosts", fleet), fmt.Sprintf("%.1f s, %.2f of bytes/uplink + load alone (%.1f s)", whole, whole/bound, bound), "≤ 1.05"})
+	line := float64(r.size) * 8 / float64(uplink)
+	r.note(figure{
+		fmt.Sprintf("makespan, 100 Mbit/s, %d hosts", fleet),
+		fmt.Sprintf("%.1f s, %.2f of bytes/uplink + load alone (%.1f s), %.2f of bytes/uplink + all loads at once (%.1f s)", whole, whole/(line+load), line+load, whole/(line+together), line+together),
+		"≤ 1.05 of the first",
+	})
 
 	last := r.lab.Hosts[fleet]
 	slow, err := r.others(ctx, func() error { return last.Limit(ctx, 30*lab.Mbit, 30*lab.Mbit) })
@@ -159,18 +172,29 @@ func (r *rig) makespan(ctx context.Context) error {
 	return nil
 }
 
-// loadAlone is how many seconds one host's engine takes to load the image from a file of its own.
-func (r *rig) loadAlone(ctx context.Context) (float64, error) {
+// load is how many seconds the first n hosts' engines take to load the image at once, each from a file of its own. On a
+// machine with fewer processors than hosts, the engines share them here as they do in a push.
+func (r *rig) load(ctx context.Context, n int) (float64, error) {
 	const file = "/var/tmp/alone.tar"
-	if _, err := r.controller().Exec(ctx, "docker save "+repository+":a | ssh "+r.names(1)[0]+" 'cat >"+file+"'"); err != nil {
-		return 0, err
+	for _, name := range r.names(n) {
+		if _, err := r.controller().Exec(ctx, "docker save "+repository+":a | ssh "+name+" 'cat >"+file+"'"); err != nil {
+			return 0, err
+		}
 	}
 	begin := time.Now()
-	if _, err := r.lab.Hosts[1].Exec(ctx, "docker load -q <"+file); err != nil {
-		return 0, err
+	var loads errgroup.Group
+	for _, h := range r.lab.Hosts[1 : 1+n] {
+		loads.Go(func() error {
+			_, err := h.Exec(ctx, "docker load -q <"+file)
+			return err
+		})
 	}
+	err := loads.Wait()
 	seconds := time.Since(begin).Seconds()
-	_, err := r.lab.Hosts[1].Exec(ctx, "rm "+file)
+	for _, h := range r.lab.Hosts[1 : 1+n] {
+		_, rerr := h.Exec(ctx, "rm -f "+file)
+		err = errors.Join(err, rerr)
+	}
 	return seconds, err
 }
 

@@ -149,12 +149,16 @@ func (e Enrolment) Thumbprint() (string, error) {
 	return client.JWKThumbprint(k.Public())
 }
 
-// Digest tells one enrolment from another, whatever the account's key.
+// Digest tells one enrolment from another, whatever the account's key and the case of the names.
 func (e Enrolment) Digest() string {
+	var hosts []string
+	for _, h := range e.Hosts {
+		hosts = append(hosts, strings.TrimSuffix(strings.ToLower(h), "."))
+	}
 	b, err := json.Marshal(struct { // not Enrolment itself: its order of fields is no contract
 		Hosts                                []string
 		Directory, Roots, Email, KeyID, HMAC string
-	}{e.Hosts, e.Directory, e.Roots, e.Email, e.KeyID, e.HMAC})
+	}{hosts, e.Directory, e.Roots, e.Email, e.KeyID, e.HMAC})
 	if err != nil { // plain values only: cannot happen
 		return ""
 	}
