@@ -152,3 +152,15 @@ func TestOldProxy(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestOlderProxyThanItsController: what it cannot read is named, with what helps.
+func TestOlderProxyThanItsController(t *testing.T) {
+	g := start(t)
+	for _, verb := range []string{"prepare", "commit"} {
+		err := g.Client.do(t.Context(), http.MethodPost, verb, map[string]any{"service": nil, "newer": 1}, nil)
+		var old *OldProxyError
+		if !errors.As(err, &old) || !strings.Contains(old.Error(), "setting newer") || !strings.Contains(old.Hint(), "upgrade") {
+			t.Errorf("%s: %v", verb, err)
+		}
+	}
+}

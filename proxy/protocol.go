@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"ship/proxy/acme"
@@ -76,8 +77,14 @@ func (f *failure) error() error {
 	case f.Unhealthy != nil:
 		return f.Unhealthy.clean()
 	}
+	if _, field, ok := strings.Cut(f.Message, unknownField); ok {
+		return &OldProxyError{"the setting " + printable(strings.Trim(field, `"`), maxName)}
+	}
 	return &refusedError{errors.New(printable(f.Message, 500))}
 }
+
+// unknownField is what package json says of a message from a program that is newer than this one.
+const unknownField = "control message: json: unknown field "
 
 func (a Attempt) clean() Attempt {
 	a.Error, a.Location, a.Body = printable(a.Error, 200), printable(a.Location, 200), printable(a.Body, 200)
