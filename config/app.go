@@ -56,6 +56,7 @@ type Proxy struct {
 	MaxRequestBody  int64         // bytes; 0 = no limit
 	Allow           []string      // networks or addresses of clients that may come; none: all
 	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
+	Speaks          string        // "http", or "h2c": HTTP/2 without TLS, for gRPC
 	Compress        bool          // answers, for clients that take it
 	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody

@@ -62,7 +62,7 @@ func (d decoder) roleProxy(own *node, path string, base *node, proxied bool) (*P
 func (d decoder) proxy(n *node, path string) *Proxy {
 	p := &Proxy{AppPort: 80, PathPrefix: "/", StripPathPrefix: true, Probe: Probe{Type: "http", Path: "/up", Interval: time.Second,
 		Timeout: 5 * time.Second, Successes: 1, Failures: 3}, DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second,
-		ResponseTimeout: 30 * time.Second}
+		ResponseTimeout: 30 * time.Second, Speaks: "http"}
 	redirect := true
 	d.section(n, path, "proxy", keys{
 		"host":              func(n *node, path string) { d.domains(n, path, &p.Hosts) },
@@ -78,6 +78,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"allow":             d.lines(&p.Allow, checkNetwork),
 		"canonical_host":    d.text(&p.CanonicalHost, checkDomain),
 		"redirects":         func(n *node, path string) { d.redirects(n, path, p) },
+		"app_protocol":      d.text(&p.Speaks, checkSpeaks),
 		"compress":          d.flag(&p.Compress),
 		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
@@ -106,6 +107,13 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		p.StripPathPrefix = false // nothing to strip
 	}
 	return p
+}
+
+func checkSpeaks(s string) error {
+	if s != "http" && s != "h2c" {
+		return errors.New("not http or h2c")
+	}
+	return nil
 }
 
 // covers tells whether a name in hosts stands for the other one too.

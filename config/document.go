@@ -64,6 +64,9 @@ func (p Proxy) document() object {
 		member{"deploy_timeout", p.DeployTimeout.String()}, member{"drain_timeout", p.DrainTimeout.String()},
 		member{"response_timeout", p.ResponseTimeout.String()}, member{"max_request_body", p.MaxRequestBody})
 	o = o.filled("redirects", texts(p.Redirects))
+	if p.Speaks != "http" {
+		o = append(o, member{"app_protocol", p.Speaks})
+	}
 	if p.Compress {
 		o = append(o, member{"compress", true})
 	}

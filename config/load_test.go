@@ -56,6 +56,7 @@ func TestLoadFull(t *testing.T) {
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
 		Redirects: map[string]string{"/old": "/new", "/away": "https://example.com/"},
 		Compress:  true,
+		Speaks:    "h2c",
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
 		TLS:       &TLS{Certificate: "/home/ann/tls/shop.pem", PrivateKey: "SHOP_TLS_KEY", HSTS: 30 * 24 * time.Hour},
@@ -110,7 +111,7 @@ func TestLoadDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	p := &Proxy{AppPort: 80, PathPrefix: "/", Probe: Probe{Type: "http", Path: "/up", Interval: time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3},
-		DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second, ResponseTimeout: 30 * time.Second}
+		DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second, ResponseTimeout: 30 * time.Second, Speaks: "http"}
 	want := []Role{{Name: "web", Hosts: []string{"web-1", "web-2"}, Proxy: p, Env: Env{Clear: map[string]string{}},
 		DeployTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Labels: map[string]string{}}}
 	if !reflect.DeepEqual(app.Roles, want) {

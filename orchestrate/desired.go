@@ -53,6 +53,9 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
 			Redirects: p.Redirects, Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
+		if p.Speaks != proxy.SpeaksHTTP { // what is not said keeps the settings of releases that are there
+			u.Settings.Service.Speaks = p.Speaks
+		}
 		if t := p.TLS; t != nil {
 			u.Settings.Service.TLS = &proxy.TLS{Auto: t.ACME != nil, KeepHTTP: !t.Redirect, HSTS: proxy.Duration(t.HSTS)}
 		}

@@ -14,7 +14,7 @@ import (
 // forward sends a request to its target, and the answer back. What has no body, most of the requests, goes a short way, where
 // nothing is copied that can be changed in place; the others go through httputil.ReverseProxy. Both send the same.
 func (g *gate) forward(w *recorder, r *http.Request, x *exchange) {
-	if !h1.Plain(r) {
+	if x.target.h2c || !h1.Plain(r) {
 		g.reverse.ServeHTTP(w, r)
 		return
 	}

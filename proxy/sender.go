@@ -66,6 +66,9 @@ func (u *upstream) wait(ctx context.Context, pause time.Duration) bool {
 
 // via chooses the connection for a request.
 func (u *upstream) via(r *http.Request) http.RoundTripper {
+	if u.h2c { // who closes such a connection says which requests it has not seen, and those are sent again
+		return u.reused
+	}
 	if h1.Plain(r) {
 		return u.plain
 	}

@@ -41,10 +41,17 @@ type Service struct {
 	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
 	TLS             *TLS        `json:"tls,omitempty"`              // nil: it is reached by http alone
+	Speaks          string      `json:"speaks,omitempty"`           // SpeaksHTTP or SpeaksH2C: what targets are asked in; "" = SpeaksHTTP
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 
 	Redirects map[string]string `json:"redirects,omitempty"` // from a path to another, or to an address
 }
+
+// What a target is asked in.
+const (
+	SpeaksHTTP = "http" // HTTP/1.1
+	SpeaksH2C  = "h2c"  // HTTP/2 without TLS, known beforehand: what gRPC needs
+)
 
 // HealthCheck is a GET that a healthy target answers with 2xx, a connection that it takes, or a call of its gRPC health
 // service. Redirects are not followed.
@@ -128,6 +135,9 @@ func (s Service) withDefaults() (Service, error) {
 			return s, fmt.Errorf("service %s: canonical host %.80q is no host name", s.Name, s.CanonicalHost)
 		}
 		s.CanonicalHost = h
+	}
+	if s.Speaks != "" && s.Speaks != SpeaksHTTP && s.Speaks != SpeaksH2C {
+		return s, fmt.Errorf("service %s: its targets speak %.20q, which this proxy does not", s.Name, s.Speaks)
 	}
 	s.PathPrefix = "/" + strings.Trim(s.PathPrefix, "/")
 	if len(s.PathPrefix) > maxPath || path.Clean(s.PathPrefix) != s.PathPrefix || strings.ContainsFunc(s.PathPrefix, notPath) {

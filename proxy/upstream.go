@@ -21,6 +21,7 @@ const (
 // upstream is a target as requests meet it: claimed by each request for its whole life.
 type upstream struct {
 	Target
+	h2c    bool              // reused is for all: its connections carry many requests at once
 	plain  http.RoundTripper // keeps connections; only for what [h1.Plain] tells of
 	reused http.RoundTripper // keeps connections; only for requests that may be sent twice
 	fresh  http.RoundTripper // a connection for each request
@@ -64,6 +65,10 @@ func newUpstream(life context.Context, t Target, s Service, hold time.Duration) 
 		DialContext: dial, DisableCompression: true, MaxIdleConns: maxIdle, MaxIdleConnsPerHost: maxIdle,
 		IdleConnTimeout: idleTimeout, ResponseHeaderTimeout: time.Duration(s.ResponseTimeout),
 		MaxResponseHeaderBytes: maxHeaderBytes, ExpectContinueTimeout: time.Second, WriteBufferSize: 32 << 10, ReadBufferSize: 32 << 10,
+	}
+	if u.h2c = s.Speaks == SpeaksH2C; u.h2c {
+		reused.Protocols = new(http.Protocols)
+		reused.Protocols.SetUnencryptedHTTP2(true)
 	}
 	fresh := reused.Clone()
 	fresh.DisableKeepAlives = true
