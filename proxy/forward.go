@@ -122,6 +122,9 @@ func (g *gate) pass(w *recorder, body io.ReadCloser) error {
 			return nil
 		}
 		if err != nil {
+			if flusher != nil && n > 0 {
+				flusher.Flush() // what there is of it is the client's, who sees that it is cut
+			}
 			return err
 		}
 	}

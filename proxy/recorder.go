@@ -13,6 +13,9 @@ func (w *recorder) WriteHeader(code int) {
 	if code >= 200 || code == http.StatusSwitchingProtocols {
 		w.x.status = code
 	}
+	if h := w.Header(); code >= 200 && h["Content-Type"] == nil {
+		h["Content-Type"] = nil // or the server would guess one from the body, and browsers believe it
+	}
 	w.ResponseWriter.WriteHeader(code)
 }
 
