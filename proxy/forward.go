@@ -47,27 +47,9 @@ func (g *gate) forward(w *recorder, r *http.Request, x *exchange) {
 func outbound(r *http.Request, o origin) {
 	h := r.Header
 	id, trailers := h["X-Request-Id"], slices.ContainsFunc(h["Te"], func(s string) bool { return hasToken(s, "trailers") })
-	var told http.Header
-	if o.trusted {
-		told = http.Header{}
-		keep(told, h)
-	}
+	told := o.told(h)
 	dropHops(h)
-	maps.DeleteFunc(h, func(name string, _ []string) bool { return forwarding(name) })
-	peer, proto := clientAddr(r), "http"
-	if r.TLS != nil {
-		proto = "https"
-	}
-	if o.trusted {
-		if prior := told["X-Forwarded-For"]; len(prior) > 0 {
-			peer = strings.Join(prior, ", ") + ", " + peer
-		}
-		h["X-Real-Ip"] = []string{o.client}
-	}
-	v := [...]string{peer, r.Host, proto}
-	h["X-Forwarded-Host"], h["X-Forwarded-Proto"] = v[1:2:2], v[2:3:3]
-	maps.Copy(h, told)
-	h["X-Forwarded-For"] = v[0:1:1]
+	o.vouch(h, r, told)
 	h["X-Request-Id"] = id
 	if trailers {
 		h["Te"] = []string{"trailers"}

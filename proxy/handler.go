@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -194,15 +193,13 @@ func stripped(r *http.Request, prefix string) *http.Request {
 	return r2
 }
 
-// rewrite makes the request that the target sees. Forwarding headers of the client are dropped, for anybody can write
-// them, unless it is a proxy that the service trusts; what this proxy knows by itself takes their place.
+// rewrite makes the request that the target sees.
 func rewrite(p *httputil.ProxyRequest) {
 	x := exchangeOf(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", x.target.Address, p.In.Host
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
-	maps.DeleteFunc(p.Out.Header, func(name string, _ []string) bool { return forwarding(name) })
 	p.Out.Trailer = p.In.Trailer // the map itself: it is filled once the body has been read
-	setForwarded(p, x.origin)
+	x.origin.vouch(p.Out.Header, p.In, x.origin.told(p.In.Header))
 	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
 	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak
 		p.Out.Header.Del("Upgrade")
@@ -212,33 +209,6 @@ func rewrite(p *httputil.ProxyRequest) {
 	if _, ok := p.In.Header["User-Agent"]; !ok {
 		p.Out.Header["User-Agent"] = nil // or Go's own would be added
 	}
-}
-
-// forwarding tells whether a header speaks of the way that a request came. Many an app server takes _ for -.
-func forwarding(name string) bool {
-	if len(name) < len("Forwarded") || name[0]|0x20 != 'f' && name[0]|0x20 != 'x' {
-		return false
-	}
-	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
-}
-
-// setForwarded says on whose behalf we ask. A trusted proxy's words stay, and its address is added to the way.
-func setForwarded(p *httputil.ProxyRequest, o origin) {
-	if !o.trusted {
-		p.SetXForwarded()
-		return
-	}
-	keep(p.Out.Header, p.In.Header)
-	host, proto := p.Out.Header["X-Forwarded-Host"], p.Out.Header["X-Forwarded-Proto"]
-	p.SetXForwarded() // appends the peer to X-Forwarded-For
-	if len(host) > 0 {
-		p.Out.Header["X-Forwarded-Host"] = host
-	}
-	if len(proto) > 0 {
-		p.Out.Header["X-Forwarded-Proto"] = proto
-	}
-	p.Out.Header.Set("X-Real-Ip", o.client)
 }
 
 // failed answers for a target that gave no answer.

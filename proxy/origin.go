@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -126,9 +127,13 @@ func within(networks []netip.Prefix, a netip.Addr) bool {
 // kept are the forwarding headers that a trusted proxy may set.
 var kept = [...]string{"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto"}
 
-// keep passes on what a trusted proxy says of the request's way. Proto is http or https, or it would be a way to make an
-// app build strange links.
-func keep(out, in http.Header) {
+// told is what a trusted proxy says of the request's way. Proto is http or https, or it would be a way to make an app build
+// strange links.
+func (o origin) told(in http.Header) http.Header {
+	if !o.trusted {
+		return nil
+	}
+	out := http.Header{}
 	for _, name := range kept {
 		v := in[name]
 		if len(v) == 0 || name == "X-Forwarded-Proto" && v[0] != "http" && v[0] != "https" {
@@ -136,4 +141,34 @@ func keep(out, in http.Header) {
 		}
 		out[name] = v
 	}
+	return out
+}
+
+// vouch says on whose behalf we ask for r. Forwarding headers of the client are dropped, for anybody can write them; what a
+// trusted proxy told stays, and its address is added to the way.
+func (o origin) vouch(out http.Header, r *http.Request, told http.Header) {
+	maps.DeleteFunc(out, func(name string, _ []string) bool { return forwarding(name) })
+	way, proto := clientAddr(r), "http"
+	if r.TLS != nil {
+		proto = "https"
+	}
+	if prior := told["X-Forwarded-For"]; len(prior) > 0 {
+		way = strings.Join(prior, ", ") + ", " + way
+	}
+	if o.trusted {
+		out["X-Real-Ip"] = []string{o.client}
+	}
+	v := [...]string{way, r.Host, proto}
+	out["X-Forwarded-Host"], out["X-Forwarded-Proto"] = v[1:2:2], v[2:3:3]
+	maps.Copy(out, told)
+	out["X-Forwarded-For"] = v[0:1:1]
+}
+
+// forwarding tells whether a header speaks of the way that a request came. Many an app server takes _ for -.
+func forwarding(name string) bool {
+	if len(name) < len("Forwarded") || name[0]|0x20 != 'f' && name[0]|0x20 != 'x' {
+		return false
+	}
+	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
 }
