@@ -198,7 +198,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	x := exchangeOf(p.In.Context())
 	p.Out.URL.Scheme, p.Out.URL.Host, p.Out.Host = "http", x.target.Address, p.In.Host
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
-	p.Out.Trailer = p.In.Trailer // the map itself: it is filled once the body has been read
+	p.Out.Trailer = p.In.Trailer           // the map itself: it is filled once the body has been read
 	x.origin.vouch(p.Out.Header, p.In, x.origin.told(p.In.Header))
 	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
 	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak
