@@ -20,6 +20,9 @@ import (
 const (
 	maxTries = 6                // of one call to the authority: it may reject a nonce, or be busy for a moment
 	callMax  = 30 * time.Second // for one call
+
+	maxAnswer = 1 << 20 // bytes; a chain has some 5 KB
+	maxWords  = 1000    // bytes of what the authority says
 )
 
 // Order gets a certificate for the enrolment's hosts, and returns it with its chain, and its private key, as PEM. By then
@@ -63,7 +66,7 @@ func dial(e Enrolment) (*client.Client, error) {
 		directory = client.LetsEncryptURL
 	}
 	return &client.Client{
-		Key: key, DirectoryURL: directory, UserAgent: "ship-proxy", HTTPClient: &http.Client{Transport: t, Timeout: callMax},
+		Key: key, DirectoryURL: directory, UserAgent: "ship-proxy", HTTPClient: &http.Client{Transport: bounded{t}, Timeout: callMax},
 		RetryBackoff: func(n int, _ *http.Request, resp *http.Response) time.Duration {
 			if n >= maxTries || resp != nil && resp.StatusCode == http.StatusTooManyRequests {
 				return -1 // that is for the schedule to wait for
@@ -71,6 +74,18 @@ func dial(e Enrolment) (*client.Client, error) {
 			return time.Duration(n) * 500 * time.Millisecond
 		},
 	}, nil
+}
+
+// bounded reads no more than maxAnswer of an answer, whatever an authority sends.
+type bounded struct{ *http.Transport }
+
+// RoundTrip is for [http.RoundTripper].
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	resp, err := b.Transport.RoundTrip(r)
+	if err == nil {
+		resp.Body = http.MaxBytesReader(nil, resp.Body, maxAnswer)
+	}
+	return resp, err
 }
 
 func register(ctx context.Context, c *client.Client, e Enrolment) error {
@@ -155,12 +170,12 @@ func explain(act string, err error) error {
 		for _, e := range denied.Errors {
 			words = append(words, strings.TrimPrefix(e.Error(), "acme: "))
 		}
-		return &RefusedError{Act: act, Words: strings.Join(words, "; ")}
+		return &RefusedError{Act: act, Words: fmt.Sprintf("%.*s", maxWords, strings.Join(words, "; "))}
 	}
 	var problem *client.Error
 	if errors.As(err, &problem) {
 		after, _ := client.RateLimit(err)
-		return &RefusedError{act, fmt.Sprintf("%d %s: %s", problem.StatusCode, problem.ProblemType, problem.Detail), after}
+		return &RefusedError{act, fmt.Sprintf("%d %.*s: %.*s", problem.StatusCode, maxWords, problem.ProblemType, maxWords, problem.Detail), after}
 	}
 	return fmt.Errorf("%s: %w", act, err)
 }
