@@ -67,6 +67,15 @@ func (c Certificate) covers(host string) bool {
 	return slices.Contains(c.Names, host) || slices.Contains(c.Names, "*."+below) && !isAddress(host)
 }
 
+func (c Certificate) coversAll(hosts []string) bool {
+	for _, h := range hosts {
+		if !c.covers(h) {
+			return false
+		}
+	}
+	return true
+}
+
 func isAddress(host string) bool {
 	_, err := netip.ParseAddr(host)
 	return err == nil

@@ -3,13 +3,8 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 )
@@ -51,13 +46,31 @@ var errNoCertificate = errors.New("no certificate for this name")
 
 // certStore is what manager keeps of certificates. Guarded by the manager's lock.
 type certStore struct {
-	pairs map[string]*loaded // by service
-	wrong map[string]error   // services whose pair cannot be read
+	pairs  map[string]*loaded // by service: the newest
+	former map[string]*loaded // one before it; see keepFormer
+	wrong  map[string]error   // services whose pair cannot be read
+}
+
+// best is the newest certificate of a service that is for all the hosts, else the newest; nil: it has none.
+func (c *certStore) best(name string, hosts ...string) *loaded {
+	p, f := c.pairs[name], c.former[name]
+	if f != nil && (p == nil || !p.told.coversAll(hosts) && f.told.coversAll(hosts)) {
+		return f
+	}
+	return p
+}
+
+// covering is best, or nil if that is not for all the hosts.
+func (c *certStore) covering(name string, hosts []string) *loaded {
+	if p := c.best(name, hosts...); p != nil && p.told.coversAll(hosts) {
+		return p
+	}
+	return nil
 }
 
 // holds says whether the service has a certificate that it can serve with, and why not.
 func (c *certStore) holds(s Service) error {
-	if s.TLS == nil || c.pairs[s.Name] != nil {
+	if s.TLS == nil || c.best(s.Name) != nil {
 		return nil
 	}
 	if err := c.wrong[s.Name]; err != nil {
@@ -66,27 +79,31 @@ func (c *certStore) holds(s Service) error {
 	return fmt.Errorf("service %s has no certificate", s.Name)
 }
 
-// of tells of a service's certificate; nil if it serves no TLS.
-func (c *certStore) of(s Service) *Certificate {
-	switch p := c.pairs[s.Name]; {
-	case s.TLS == nil:
+// of tells of a service's certificate at a time; nil if it serves no TLS.
+func (c *certStore) of(s Service, now time.Time) *Certificate {
+	if s.TLS == nil {
 		return nil
-	case p != nil:
-		told := p.told
-		return &told
 	}
-	return &Certificate{Error: printable(c.holds(s).Error(), 200)}
+	p := c.best(s.Name, s.Hosts...)
+	if p == nil {
+		return &Certificate{Error: printable(c.holds(s).Error(), 200)}
+	}
+	told := p.told
+	if err := told.Check(nil, now); err != nil {
+		told.Error = err.Error()
+	}
+	return &told
 }
 
 // snapshot is for handshakes.
 func (c *certStore) snapshot(services []*live) certificates {
 	out := certificates{}
 	for _, s := range services {
-		p := c.pairs[s.Name]
-		if s.TLS == nil || p == nil {
+		if s.TLS == nil || c.best(s.Name) == nil {
 			continue
 		}
 		for _, h := range s.Hosts {
+			p := c.best(s.Name, h)
 			// Several services may share a host by their paths. One whose own certificate is not for the name must not
 			// shut out one whose certificate is.
 			if before := out[h]; before == nil || p.told.covers(h) {
@@ -94,7 +111,7 @@ func (c *certStore) snapshot(services []*live) certificates {
 			}
 		}
 		if len(s.Hosts) == 0 {
-			out[""] = &p.cert
+			out[""] = &c.best(s.Name).cert
 		}
 	}
 	return out
@@ -120,75 +137,64 @@ func (m *manager) certify(ctx context.Context, name string, pair *KeyPair, gener
 	if s := m.services[name]; s != nil && generation < s.record.Generation {
 		return Certificate{}, &StaleError{name, generation, s.record.Generation}
 	}
-	if err := m.store.savePair(name, *pair); err != nil {
+	if err := m.keepPair(name, *pair, p); err != nil {
 		return Certificate{}, err
+	}
+	return p.told, nil
+}
+
+// keepPair serves with a pair from now on; the lock is held.
+func (m *manager) keepPair(name string, pair KeyPair, p *loaded) error {
+	m.keepFormer(name, p)
+	if err := m.store.savePair(name, pairSuffix, pair); err != nil {
+		return err
 	}
 	m.certs.pairs[name] = p
 	delete(m.certs.wrong, name)
 	m.publish()
-	return p.told, nil
+	return nil
 }
 
-const pairSuffix = ".pair" // of a service's file in the state folder: a KeyPair as JSON, mode 0600
-
-func (s store) savePair(name string, p KeyPair) error {
-	b, err := json.Marshal(p)
-	if err == nil {
-		err = replace(filepath.Join(s.dir, name+pairSuffix), b)
-	}
-	if err != nil {
-		return fmt.Errorf("save certificate: %w", err)
-	}
-	return s.syncDir()
-}
-
-// loadPairs reads all certificates. One that cannot be read is only its own service's trouble.
-func (s store) loadPairs() (certStore, error) {
-	c := certStore{pairs: map[string]*loaded{}, wrong: map[string]error{}}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return c, fmt.Errorf("read certificates: %w", err)
-	}
-	for _, e := range entries {
-		name, ok := strings.CutSuffix(e.Name(), pairSuffix)
-		if !ok {
+// keepFormer keeps the pair that next takes the place of, or the one before, while it is for names that next is not for:
+// those of the release that serves until the cutover, or of the one that an undo goes back to. It does not keep next back:
+// what cannot be written is missed after a restart only.
+func (m *manager) keepFormer(name string, next *loaded) {
+	var keep *loaded
+	for _, hosts := range m.hostsOf(name) {
+		if next.told.coversAll(hosts) {
 			continue
 		}
-		if p, err := s.loadPair(name); err != nil {
-			c.wrong[name] = err
-		} else {
-			c.pairs[name] = p
+		if keep = m.certs.covering(name, hosts); keep != nil {
+			break
 		}
 	}
-	return c, nil
-}
-
-func (s store) loadPair(name string) (*loaded, error) {
-	p, err := s.readPair(name)
+	var err error
+	switch {
+	case keep == nil:
+		delete(m.certs.former, name)
+		err = m.store.drop(name, formerSuffix)
+	case keep != m.certs.former[name]:
+		m.certs.former[name] = keep
+		var pair *KeyPair
+		if pair, err = m.store.readPair(name, pairSuffix); err == nil {
+			err = m.store.savePair(name, formerSuffix, *pair)
+		}
+	}
 	if err != nil {
-		return nil, err
+		m.log.Warn("the certificate before this one", "service", name, "error", err)
 	}
-	return p.load()
 }
 
-func (s store) readPair(name string) (*KeyPair, error) {
-	f, err := os.Open(filepath.Join(s.dir, name+pairSuffix))
-	if err != nil {
-		return nil, err
+// hostsOf are the names that a service is reached by, and those that an undo would bring back.
+func (m *manager) hostsOf(name string) (all [][]string) {
+	s := m.services[name]
+	if s == nil {
+		return nil
 	}
-	defer f.Close()
-	var p KeyPair
-	if err := json.NewDecoder(io.LimitReader(f, 2*MaxPair)).Decode(&p); err != nil {
-		return nil, errors.New("it is damaged") // the error itself might quote the key
+	for _, p := range []*placed{s.record.Active, s.record.Previous} {
+		if p != nil {
+			all = append(all, p.Service.Hosts)
+		}
 	}
-	return &p, nil
-}
-
-// dropPair forgets the certificate of a service that was removed.
-func (m *manager) dropPair(name string) {
-	delete(m.certs.pairs, name)
-	delete(m.certs.wrong, name)
-	if err := os.Remove(filepath.Join(m.store.dir, name+pairSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		m.log.Warn("the certificate of a removed service stays on the disk", "service", name, "error", err)
-	}
+	return all
 }

@@ -14,12 +14,19 @@ const challengePath = "/.well-known/acme-challenge/"
 // answers are what challenges are answered with, by host: the thumbprints of accounts.
 type answers map[string]string
 
-func newAnswers(all map[string]*enrolled) answers {
+// newAnswers is for the hosts of the enrolments, and for those of what serves: before a cutover, or after a rollback, these are
+// others.
+func newAnswers(all map[string]*enrolled, services map[string]*service) answers {
 	out := answers{}
-	for _, e := range all {
+	for name, e := range all {
 		print, err := e.Thumbprint()
 		if err != nil { // its key was read when it was enrolled
 			continue
+		}
+		if s := services[name]; s.automatic() {
+			for _, h := range s.live.Hosts {
+				out[h] = print
+			}
 		}
 		for _, h := range e.Hosts {
 			out[h] = print

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"time"
 
 	"ship/proxy/acme"
@@ -13,12 +12,11 @@ import (
 
 // enrolled is a service that gets its certificates by itself. Guarded by the manager's lock, but for busy.
 type enrolled struct {
-	acme.Enrolment
-	digest   string
-	busy     chan struct{} // has room for who orders: one at a time
-	failures int           // in a row
-	next     time.Time     // not before then
-	err      error         // of the last try
+	enrolmentFile
+	digest string
+	busy   chan struct{}      // has room for who orders: one at a time
+	stop   context.CancelFunc // of the last order; nil: there was none
+	err    error              // of it
 }
 
 // ACMEStatus is how a service's automatic certificate is doing.
@@ -44,7 +42,7 @@ func (m *manager) enrol(ctx context.Context, name string, e *acme.Enrolment, gen
 	if e == nil {
 		return &refusedError{errors.New("no enrolment")}
 	}
-	one, err := newEnrolled(*e)
+	one, err := newEnrolled(enrolmentFile{Enrolment: *e, Next: time.Now().Add(acme.FirstTry(m.renewEvery, hostname()))})
 	if err != nil {
 		return &refusedError{fmt.Errorf("service %s: %w", name, err)}
 	}
@@ -55,7 +53,10 @@ func (m *manager) enrol(ctx context.Context, name string, e *acme.Enrolment, gen
 	if s := m.services[name]; s != nil && generation < s.record.Generation {
 		return &StaleError{name, generation, s.record.Generation}
 	}
-	if err := m.store.saveEnrolment(name, *e); err != nil {
+	if before := m.enrolled[name]; before != nil && before.digest == one.digest && before.Key == one.Key {
+		return nil // how long it has to wait stays
+	}
+	if err := m.store.saveEnrolment(name, one.enrolmentFile); err != nil {
 		return err
 	}
 	m.enrolled[name] = one
@@ -63,7 +64,7 @@ func (m *manager) enrol(ctx context.Context, name string, e *acme.Enrolment, gen
 	return nil
 }
 
-func newEnrolled(e acme.Enrolment) (*enrolled, error) {
+func newEnrolled(e enrolmentFile) (*enrolled, error) {
 	if err := e.Check(); err != nil {
 		return nil, err
 	}
@@ -72,7 +73,14 @@ func newEnrolled(e acme.Enrolment) (*enrolled, error) {
 			return nil, fmt.Errorf("host %.80q is no host name", h)
 		}
 	}
-	return &enrolled{Enrolment: e, digest: e.Digest(), busy: make(chan struct{}, 1)}, nil
+	now := time.Now()
+	if latest := now.Add(acme.MaxPause); e.Next.After(latest) { // the clock was wrong
+		e.Next = latest
+	}
+	if e.Issued.After(now) {
+		e.Issued = now
+	}
+	return &enrolled{enrolmentFile: e, digest: e.Digest(), busy: make(chan struct{}, 1)}, nil
 }
 
 // account tells the enrolment that there is, so that other hosts get the same account; nil: none.
@@ -89,151 +97,19 @@ func (m *manager) account(name string) *acme.Enrolment {
 func (m *manager) pair(name string) (*KeyPair, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.enrolled[name] == nil { // one's own is nobody's to fetch from here
+	e := m.enrolled[name]
+	if e == nil { // one's own is nobody's to fetch from here
 		return nil, &refusedError{fmt.Errorf("service %s has no certificate of an authority", name)}
 	}
-	p, err := m.store.readPair(name)
+	suffix := pairSuffix
+	if best := m.certs.best(name, e.Hosts...); best != nil && best == m.certs.former[name] {
+		suffix = formerSuffix
+	}
+	p, err := m.store.readPair(name, suffix)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	return p, err
-}
-
-func (m *manager) enrolmentOf(name string) *enrolled {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.enrolled[name]
-}
-
-const obtainMax = 3 * time.Minute // for an order with all its challenges
-
-// obtain orders a certificate and serves with it at once.
-func (m *manager) obtain(ctx context.Context, name string) (Certificate, error) {
-	if m.successor.Load() != nil {
-		return Certificate{}, errHandedOver
-	}
-	e := m.enrolmentOf(name)
-	if e == nil {
-		return Certificate{}, &refusedError{fmt.Errorf("service %s is not enrolled with an authority", name)}
-	}
-	select {
-	case e.busy <- struct{}{}:
-		defer func() { <-e.busy }()
-	case <-ctx.Done():
-		return Certificate{}, ctx.Err()
-	}
-	limited, stop := context.WithTimeout(ctx, obtainMax)
-	defer stop()
-	var pair KeyPair
-	var err error
-	pair.Certificate, pair.PrivateKey, err = acme.Order(limited, e.Enrolment)
-	if err != nil {
-		m.obtained(name, e, err)
-		return Certificate{}, &refusedError{fmt.Errorf("certificate of service %s: %w", name, err)}
-	}
-	told, err := m.serveBy(ctx, name, e, pair)
-	m.obtained(name, e, err)
-	return told, err
-}
-
-// serveBy keeps a new pair, unless the service was enrolled anew meanwhile.
-func (m *manager) serveBy(ctx context.Context, name string, e *enrolled, pair KeyPair) (Certificate, error) {
-	p, err := pair.load()
-	if err != nil {
-		return Certificate{}, fmt.Errorf("certificate of service %s: %w", name, err)
-	}
-	if err := m.change(ctx); err != nil {
-		return Certificate{}, err
-	}
-	defer m.mu.Unlock()
-	if m.enrolled[name] != e {
-		return Certificate{}, &refusedError{fmt.Errorf("service %s was enrolled anew meanwhile", name)}
-	}
-	if err := m.store.savePair(name, pair); err != nil {
-		return Certificate{}, err
-	}
-	m.certs.pairs[name] = p
-	delete(m.certs.wrong, name)
-	m.publish()
-	return p.told, nil
-}
-
-// obtained notes how an order went.
-func (m *manager) obtained(name string, e *enrolled, err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e.err = err
-	if err == nil {
-		e.failures, e.next = 0, time.Time{}
-		m.log.Info("a certificate was issued", "service", name)
-		return
-	}
-	var refused *acme.RefusedError
-	asked := time.Duration(0)
-	if errors.As(err, &refused) {
-		asked = refused.After
-	}
-	e.failures++
-	e.next = time.Now().Add(acme.Pause(e.failures, asked))
-	m.log.Error("no certificate was issued", "service", name, "error", printable(err.Error(), 500), "again", e.next)
-}
-
-const renewEvery = 15 * time.Second // see Options.RenewEvery
-
-// renew gets the certificates that are due, until ctx ends or a successor has taken over.
-func (m *manager) renew(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if m.successor.Load() != nil {
-			return
-		}
-		for _, name := range m.due(time.Now()) {
-			_, _ = m.obtain(ctx, name) // logged, and shown by status
-		}
-	}
-}
-
-// due are the services that need a certificate now.
-func (m *manager) due(now time.Time) (names []string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name, e := range m.enrolled {
-		s := m.services[name]
-		if s == nil || s.live == nil || s.live.TLS == nil || !s.live.TLS.Auto { // not yet, or no longer
-			continue
-		}
-		if at := m.nextOrder(name, e); !now.Before(at) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// nextOrder is when a service needs a certificate; the lock is held.
-func (m *manager) nextOrder(name string, e *enrolled) time.Time {
-	at := e.next
-	if p := m.certs.pairs[name]; p != nil && p.told.coversAll(e.Hosts) {
-		host, _ := os.Hostname() // unknown: then all of these renew at once
-		if due := acme.Renewal(p.told.NotBefore, p.told.NotAfter, host); due.After(at) {
-			at = due
-		}
-	}
-	return at
-}
-
-func (c Certificate) coversAll(hosts []string) bool {
-	for _, h := range hosts {
-		if !c.covers(h) {
-			return false
-		}
-	}
-	return true
 }
 
 // acmeStatus tells of a service's enrolment; nil: there is none. The lock is held.
@@ -242,7 +118,7 @@ func (m *manager) acmeStatus(s Service) *ACMEStatus {
 	if e == nil || s.TLS == nil || !s.TLS.Auto {
 		return nil
 	}
-	st := &ACMEStatus{Digest: e.digest, Next: m.nextOrder(s.Name, e)}
+	st := &ACMEStatus{Digest: e.digest, Next: m.nextOrder(e, s)}
 	if e.err != nil {
 		st.Error = printable(e.err.Error(), 300)
 	}

@@ -2,20 +2,24 @@ package proxy
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"strings"
+	"time"
 
 	"ship/proxy/acme"
 )
 
-const enrolSuffix = ".acme" // of a service's file in the state folder: an Enrolment as JSON, mode 0600
+const enrolSuffix = ".acme" // of a service's file in the state folder: an enrolment as JSON, mode 0600
 
-func (s store) saveEnrolment(name string, e acme.Enrolment) error {
+// enrolmentFile is what is kept of an enrolled service. That a restart would forget the failures made it ask too often.
+type enrolmentFile struct {
+	acme.Enrolment
+	Failures int       `json:"failures,omitempty"` // in a row
+	Next     time.Time `json:"next,omitzero"`      // not before then
+	Issued   time.Time `json:"issued,omitzero"`    // the last certificate
+}
+
+func (s store) saveEnrolment(name string, e enrolmentFile) error {
 	b, err := json.Marshal(e)
 	if err == nil {
 		err = replace(filepath.Join(s.dir, name+enrolSuffix), b)
@@ -29,42 +33,23 @@ func (s store) saveEnrolment(name string, e acme.Enrolment) error {
 // loadEnrolments reads all. One that cannot be read is left out, and told of: the next deploy brings it back.
 func (s store) loadEnrolments(wrong func(name string, err error)) (map[string]*enrolled, error) {
 	all := map[string]*enrolled{}
-	entries, err := os.ReadDir(s.dir)
-	if err != nil {
-		return nil, fmt.Errorf("read enrolments: %w", err)
-	}
-	for _, entry := range entries {
-		name, ok := strings.CutSuffix(entry.Name(), enrolSuffix)
-		if !ok {
-			continue
+	return all, s.each(enrolSuffix, func(name string) {
+		var e enrolmentFile
+		err := s.readSecret(name+enrolSuffix, maxState, &e)
+		if err == nil {
+			all[name], err = newEnrolled(e)
 		}
-		e, err := s.readEnrolment(name)
 		if err != nil {
+			delete(all, name)
 			wrong(name, err)
-			continue
 		}
-		all[name] = e
-	}
-	return all, nil
-}
-
-func (s store) readEnrolment(name string) (*enrolled, error) {
-	f, err := os.Open(filepath.Join(s.dir, name+enrolSuffix))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var e acme.Enrolment
-	if err := json.NewDecoder(io.LimitReader(f, maxState)).Decode(&e); err != nil {
-		return nil, errors.New("it is damaged") // the error itself might quote a key
-	}
-	return newEnrolled(e)
+	})
 }
 
 // dropEnrolment forgets a service that was removed.
 func (m *manager) dropEnrolment(name string) {
 	delete(m.enrolled, name)
-	if err := os.Remove(filepath.Join(m.store.dir, name+enrolSuffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := m.store.drop(name, enrolSuffix); err != nil {
 		m.log.Warn("the account of a removed service stays on the disk", "service", name, "error", err)
 	}
 }

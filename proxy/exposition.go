@@ -134,7 +134,7 @@ func (e *exposition) certificates(services []ServiceStatus) {
 	const end, failing = "ship_proxy_certificate_not_after_seconds", "ship_proxy_certificate_failing"
 	e.family(end, "gauge", "When the certificate ends, in Unix time.")
 	for _, s := range services {
-		if s.TLSCert != nil && s.TLSCert.Error == "" {
+		if s.TLSCert != nil && !s.TLSCert.NotAfter.IsZero() {
 			e.sample(end, float64(s.TLSCert.NotAfter.Unix()), "service", s.Name)
 		}
 	}

@@ -166,6 +166,7 @@ func (m *manager) thaw(successor *Client) {
 	defer m.mu.Unlock()
 	if successor != nil {
 		m.successor.Store(successor)
+		m.stopOrders()
 	}
 	close(m.frozen)
 	m.frozen = nil

@@ -21,10 +21,11 @@ type manager struct {
 
 	instance string // see Options.Instance
 
-	ttl  time.Duration   // of a prepared target
-	hold time.Duration   // see Options.Hold
-	life context.Context // of the health checks: ends when the proxy does
-	wg   sync.WaitGroup
+	ttl        time.Duration   // of a prepared target
+	hold       time.Duration   // see Options.Hold
+	renewEvery time.Duration   // see Options.RenewEvery
+	life       context.Context // of the health checks: ends when the proxy does
+	wg         sync.WaitGroup
 
 	mu       sync.Mutex
 	openTLS  func() error // makes the proxy listen for https; called with the lock held
@@ -143,7 +144,7 @@ func (m *manager) publish() {
 	m.gate.routes.Store(&r)
 	certs := m.certs.snapshot(all)
 	m.gate.secure.certs.Store(&certs)
-	told := newAnswers(m.enrolled)
+	told := newAnswers(m.enrolled, m.services)
 	m.gate.secure.answers.Store(&told)
 }
 
@@ -283,7 +284,7 @@ func (m *manager) remove(ctx context.Context, name string, generation int64) err
 	}
 	clear(s.prepared)
 	delete(m.bad, name)
-	m.dropPair(name)
+	m.dropPairs(name)
 	m.dropEnrolment(name)
 	m.activate(s, next, nil)
 	return nil

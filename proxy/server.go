@@ -92,7 +92,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	g := newGate(newAccessLog(o.AccessLog, o.LogSkip))
 	life, stop := context.WithCancel(context.WithoutCancel(ctx)) // health checks go on while requests do
-	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, ttl: prepareTTL, services: map[string]*service{}, enrolled: map[string]*enrolled{}}
+	m := &manager{gate: g, store: st, checker: newChecker(), log: o.Log, version: o.Version, instance: o.Instance, life: life, hold: o.Hold, renewEvery: o.RenewEvery, ttl: prepareTTL, services: map[string]*service{}, enrolled: map[string]*enrolled{}}
 	g.secure.certs.Store(&certificates{})
 	s := &server{o: o, m: m, store: st, commands: control{m}.handler(), failed: make(chan error, 8)}
 	m.openTLS = s.openTLS
@@ -107,7 +107,7 @@ func Run(ctx context.Context, o Options) error {
 	o.Log.Info("ready", "address", s.public.Addr().String(), "version", o.Version, "services", len(m.services))
 	s.conceal = s.exposeMetrics(ctx)
 	defer s.conceal()
-	m.wg.Go(func() { m.renew(life, o.RenewEvery) })
+	m.wg.Go(func() { m.renew(life) })
 	quit, logged := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(logged)

@@ -55,7 +55,7 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service), ACME: m.acmeStatus(s.live.Service)}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service, time.Now()), ACME: m.acmeStatus(s.live.Service)}
 		if v.BasicAuth != nil { // the hash is nobody's to see
 			v.BasicAuth = &BasicAuth{User: v.BasicAuth.User}
 		}

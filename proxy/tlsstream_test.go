@@ -118,7 +118,7 @@ func FuzzPair(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := st.loadPair("a")
+		p, err := st.loadPair("a", pairSuffix)
 		switch {
 		case err != nil && (p != nil || strings.Contains(err.Error(), "sentinel-key")):
 			t.Errorf("%v, %v", p, err)
@@ -136,7 +136,7 @@ func TestPairIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.loadPair("a"); !errors.Is(err, os.ErrNotExist) {
+	if _, err := st.loadPair("a", pairSuffix); !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
 }
