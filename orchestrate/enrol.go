@@ -38,9 +38,16 @@ func planEnrol(want Desired, u Unit, o Observed) []Enrol {
 	case now.ACME.Digest != a.Enrolment.Digest():
 		return []Enrol{{u.Role, "its names or the authority have changed"}}
 	case now.TLSCert == nil || now.TLSCert.Error != "":
-		return []Enrol{{u.Role, "it has no certificate: " + cmp.Or(now.ACME.Error, "none was issued yet")}}
+		return []Enrol{{u.Role, "it has no certificate: " + why(now)}}
 	}
 	return nil
+}
+
+func why(s proxy.ServiceStatus) string {
+	if s.ACME.Error == "" && s.TLSCert != nil && !s.TLSCert.NotAfter.IsZero() {
+		return s.TLSCert.Error
+	}
+	return cmp.Or(s.ACME.Error, "none was issued yet")
 }
 
 func (d Desired) automatic(role string) *Automatic {
@@ -125,9 +132,17 @@ func (r *run) certifyAll(ctx context.Context, service string, a Automatic, hosts
 		if _, err := h.Proxy.Obtain(ctx, service); err != nil {
 			return onHost(h.Name, "order a certificate", err)
 		}
-		if pairs[best], err = h.Proxy.Pair(ctx, service); err != nil || pairs[best] == nil {
-			return onHost(h.Name, "read the certificate", cmp.Or(err, errors.New("it is gone")))
+		p, err := h.Proxy.Pair(ctx, service)
+		if err == nil && p == nil {
+			err = errors.New("it is gone")
 		}
+		if err == nil {
+			_, err = a.usable(p, time.Now())
+		}
+		if err != nil {
+			return onHost(h.Name, "read the certificate", err)
+		}
+		pairs[best] = p
 	}
 	return eachHost(hosts, func(i int, h Host) error {
 		if pairs[i] != nil {
@@ -151,8 +166,8 @@ func (r *run) collect(ctx context.Context, service string, a Automatic, hosts []
 		if p == nil {
 			continue
 		}
-		told, err := p.Inspect()
-		if err != nil || told.Check(a.Enrolment.Hosts, time.Now()) != nil {
+		told, err := a.usable(p, time.Now())
+		if err != nil {
 			continue
 		}
 		if pairs[i] = p; told.NotAfter.After(until) {
@@ -160,4 +175,16 @@ func (r *run) collect(ctx context.Context, service string, a Automatic, hosts []
 		}
 	}
 	return best, nil
+}
+
+// usable tells why a host's certificate must not be given to the others: none of them has to believe what one of them says.
+func (a Automatic) usable(p *proxy.KeyPair, now time.Time) (proxy.Certificate, error) {
+	told, err := p.Inspect()
+	if err == nil {
+		err = told.Check(a.Enrolment.Hosts, now)
+	}
+	if err == nil {
+		err = a.Enrolment.Vouched(p.Certificate, now)
+	}
+	return told, err
 }
