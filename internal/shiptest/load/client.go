@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,7 +17,10 @@ import (
 )
 
 // target is a server.
-type target struct{ name, address, host string }
+type target struct {
+	name, address, host string
+	secure              bool
+}
 
 // maxBody bounds how much of an answer is read, in bytes.
 const maxBody = 64 << 20
@@ -35,12 +39,23 @@ type client struct {
 type answer struct {
 	version string // X-Version
 	idle    int    // see client.idle
+	again   int    // see Report.Again
 }
 
 var (
 	errStatus = errors.New("bad status")
 	errBody   = errors.New("answer does not fit the body")
 )
+
+// asking asks for the same again and again.
+type asking struct {
+	*client
+	method, path string
+	body         int
+	fresh        bool
+}
+
+func (a *asking) ask(context.Context) (answer, error) { return a.do(a.method, a.path, a.body, a.fresh) }
 
 // do sends one request and reads its answer to the end; never a second one for the same request.
 func (c *client) do(method, path string, size int, fresh bool) (answer, error) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,16 +27,19 @@ const (
 	Fresh     Kind = "fresh"      // GET on a connection of its own
 	Post      Kind = "post"       // POST with a body, on a connection that lasts
 	Slow      Kind = "slow"       // GET of something that takes long
+	Socket    Kind = "websocket"  // a message and its echo, on a WebSocket that lasts
+	HTTP2     Kind = "http2"      // GET by HTTP/2 over TLS, all of a server on one connection
 )
 
 // Options say what to send where. Zero values mean the defaults.
 type Options struct {
-	URLs        []string      // of the servers: http://10.77.0.11; every one gets its own workers
+	URLs        []string      // of the servers: http://10.77.0.11; every one gets its own workers. With https only those of HTTP2
 	Host        string        // the Host header; default: that of the URL
 	From        netip.Addr    // the address to call from; default: the system's choice
 	Path        string        // of the GET requests; default "/"
 	PostPath    string        // of the POST requests; default: none are sent
 	SlowPath    string        // of the slow requests; default: none are sent
+	SocketPath  string        // of the WebSockets; default: there are none
 	Body        int           // size of a POST's body in bytes; default 64 KiB
 	Workers     int           // of each kind for each URL; default 1
 	Pause       time.Duration // of a worker between two requests; default 10 ms
@@ -62,14 +66,15 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 	var targets []*target
 	for _, s := range o.URLs {
 		u, err := url.Parse(s)
-		if err != nil || u.Scheme != "http" || u.Host == "" {
-			return nil, fmt.Errorf("load: %q: want http://HOST", s)
+		port := map[string]string{"http": ":80", "https": ":443"}[s[:max(0, strings.IndexByte(s, ':'))]]
+		if err != nil || port == "" || u.Host == "" {
+			return nil, fmt.Errorf("load: %q: want http://HOST or https://HOST", s)
 		}
 		address := u.Host
 		if u.Port() == "" {
-			address += ":80"
+			address += port
 		}
-		targets = append(targets, &target{name: s, address: address, host: cmp.Or(o.Host, u.Host)})
+		targets = append(targets, &target{name: s, address: address, host: cmp.Or(o.Host, u.Host), secure: u.Scheme == "https"})
 	}
 	g := &Generator{o: o, record: newRecord(o.Versions)}
 	g.left.Store(int64(o.MaxRequests))
@@ -81,10 +86,17 @@ func Start(ctx context.Context, o Options) (*Generator, error) {
 	if o.SlowPath != "" {
 		kinds = append(kinds, Slow)
 	}
+	if o.SocketPath != "" {
+		kinds = append(kinds, Socket)
+	}
 	for _, t := range targets {
+		if t.secure {
+			g.startHTTP2(ctx, t)
+			continue
+		}
 		for _, k := range kinds {
 			for range o.Workers {
-				g.workers.Go(func() { g.work(ctx, t, k) })
+				g.workers.Go(func() { g.work(ctx, t, k, g.asker(t, k)) })
 			}
 		}
 	}
@@ -107,23 +119,35 @@ func (g *Generator) Wait() Report {
 // Total is how many requests were answered or failed by now.
 func (g *Generator) Total() int { return g.record.total() }
 
-// work sends requests of a kind to a server, one after another.
-func (g *Generator) work(ctx context.Context, t *target, k Kind) {
+// asker asks one server, one request at a time.
+type asker interface {
+	ask(ctx context.Context) (answer, error)
+	close()
+}
+
+func (g *Generator) asker(t *target, k Kind) asker {
 	c := &client{target: t, dialer: net.Dialer{Timeout: g.o.Timeout}, timeout: g.o.Timeout}
 	if g.o.From.IsValid() {
 		c.dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(g.o.From, 0))
 	}
-	defer c.close()
-	path, method, body := g.o.Path, http.MethodGet, 0
 	switch k {
 	case Post:
-		path, method, body = g.o.PostPath, http.MethodPost, g.o.Body
+		return &asking{client: c, path: g.o.PostPath, method: http.MethodPost, body: g.o.Body}
 	case Slow:
-		path = g.o.SlowPath
+		return &asking{client: c, path: g.o.SlowPath, method: http.MethodGet}
+	case Socket:
+		return &socket{client: c, path: g.o.SocketPath, ended: g.record.socketEnded}
 	}
+	return &asking{client: c, path: g.o.Path, method: http.MethodGet, fresh: k == Fresh}
+}
+
+// work sends requests of a kind to a server, one after another.
+func (g *Generator) work(ctx context.Context, t *target, k Kind, by asker) {
+	defer by.close()
+	inFlight := context.WithoutCancel(ctx) // what is on its way when the load ends gets its answer
 	for ctx.Err() == nil && g.left.Add(-1) >= 0 {
 		begin := time.Now()
-		a, err := c.do(method, path, body, k == Fresh)
+		a, err := by.ask(inFlight)
 		g.record.add(t.name, k, begin, time.Now(), a, err)
 		select {
 		case <-ctx.Done():

@@ -86,7 +86,7 @@ func TestBounds(t *testing.T) {
 	if r := g.Wait(); r.Failed != 0 || r.Total == 0 {
 		t.Errorf("the end of the context is no failure: %v", r)
 	}
-	for _, u := range []string{"https://x", "x:80", "http://"} {
+	for _, u := range []string{"ftp://x", "x:80", "http://"} {
 		if _, err := Start(t.Context(), Options{URLs: []string{u}}); err == nil {
 			t.Errorf("%q is let pass", u)
 		}
@@ -179,7 +179,7 @@ func TestNoRetry(t *testing.T) {
 			}
 		}
 	})
-	c := &client{target: &target{addr, addr, "x"}, timeout: time.Second}
+	c := &client{target: &target{name: addr, address: addr, host: "x"}, timeout: time.Second}
 	defer c.close()
 	if _, err := c.do("GET", "/", 0, false); err != nil {
 		t.Fatal(err)
@@ -198,7 +198,7 @@ func TestIdleCloseIsNoFailure(t *testing.T) {
 			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 		}
 	})
-	c := &client{target: &target{addr, addr, "x"}, timeout: time.Second}
+	c := &client{target: &target{name: addr, address: addr, host: "x"}, timeout: time.Second}
 	defer c.close()
 	for n := range 3 {
 		a, err := c.do("GET", "/", 0, false)

@@ -52,6 +52,9 @@ type Report struct {
 	Versions      map[string]int      // answers by X-Version
 	Sequence      map[string][]string // by URL: the versions in the order in which they took over
 	IdleClosed    int                 // connections that the server closed between two requests: no failure
+	Again         int                 // requests by HTTP/2 that the server had not begun, by its own word, and that were sent again: no failure
+	Kinds         map[Kind]int        // requests of each
+	Sockets       []SocketEnd         // WebSockets that the server closed properly: no failure
 	P50, P99, Max time.Duration       // of the answers to all but slow requests
 	Elapsed       time.Duration
 }
@@ -77,7 +80,7 @@ func classify(err error) Class {
 	switch {
 	case errors.Is(err, errStatus):
 		return Status
-	case errors.Is(err, errBody):
+	case errors.Is(err, errBody), errors.Is(err, errEcho):
 		return Body
 	case errors.Is(err, errOrder):
 		return Order
@@ -120,7 +123,7 @@ type server struct {
 func newRecord(expect []string) *record {
 	return &record{
 		start: time.Now(), expect: expect, servers: map[string]*server{},
-		r: Report{Classes: map[Class]int{}, Versions: map[string]int{}},
+		r: Report{Classes: map[Class]int{}, Versions: map[string]int{}, Kinds: map[Kind]int{}},
 	}
 }
 
@@ -135,9 +138,13 @@ func (c *record) add(url string, k Kind, begin, end time.Time, a answer, err err
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.r.Total++
+	c.r.Kinds[k]++
 	c.r.IdleClosed += a.idle
+	c.r.Again += a.again
 	if err == nil {
 		c.r.Versions[a.version]++
+	}
+	if err == nil && k != Socket { // which stays with the version that it began with
 		err = c.follow(url, begin, end, a.version)
 	}
 	if err == nil {
@@ -175,12 +182,26 @@ func (c *record) follow(url string, begin, end time.Time, version string) error 
 	return nil
 }
 
+// SocketEnd is a WebSocket that the server has closed.
+type SocketEnd struct {
+	Version string
+	At      time.Time
+	Code    int // RFC 6455, 7.4
+}
+
+func (c *record) socketEnded(e SocketEnd) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r.Sockets = append(c.r.Sockets, e)
+}
+
 func (c *record) report() Report {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	r := c.r
 	r.Elapsed = time.Since(c.start)
 	r.Classes, r.Versions, r.First = maps.Clone(r.Classes), maps.Clone(r.Versions), slices.Clone(r.First)
+	r.Kinds, r.Sockets = maps.Clone(r.Kinds), slices.Clone(r.Sockets)
 	r.Sequence = map[string][]string{}
 	for url, s := range c.servers {
 		r.Sequence[url] = slices.Clone(s.sequence)
