@@ -12,7 +12,7 @@ BUILD    = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -
 CARRIED  = cmd/ship/carried/bin
 FOR_HOST = CGO_ENABLED=0 GOOS=linux $(GO) build -trimpath -buildvcs=false -ldflags='-s -w -buildid='
 
-.PHONY: build carried test check unit setup demo bench bench-proxy install clean
+.PHONY: build carried test check unit setup demo bench bench-proxy soak install clean
 
 build: carried ## bin/ship, static
 	$(BUILD) -tags carried -o bin/ship ./cmd/ship
@@ -56,6 +56,11 @@ bench-proxy: ## the proxy against kamal-proxy, HAProxy and nginx; BENCHFLAGS="-r
 	hack/kamal-proxy bin/kamal-proxy
 	$(BUILD) -o bin/proxybench ./cmd/proxybench
 	bin/proxybench -proxy bin/ship-proxy -kamal-proxy bin/kamal-proxy $(BENCHFLAGS)
+
+soak: ## 100 cutovers, 20 upgrades and 20 kills of the proxy under load: what is lost?
+	$(FOR_HOST) -o bin/ship-proxy ./cmd/ship-proxy
+	$(BUILD) -o bin/proxysoak ./cmd/proxysoak
+	bin/proxysoak -proxy bin/ship-proxy $(SOAKFLAGS)
 
 install: build
 	install -D -m 0755 bin/ship $(DESTDIR)$(PREFIX)/bin/ship
