@@ -29,7 +29,8 @@ type accessLine struct {
 
 const stampFormat = "2006-01-02T15:04:05.000Z"
 
-// append appends the line as JSON, as its tags say. Every request pays for it: package json takes five times as long.
+// append appends the line as JSON, as its tags say. Every request pays for it: package json takes three times as
+// long (BenchmarkAccessLine).
 func (l *accessLine) append(b []byte) []byte {
 	b = append(b, `{"time":"`...)
 	b = l.Time.UTC().AppendFormat(b, stampFormat)

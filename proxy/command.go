@@ -84,7 +84,7 @@ func work(ctx context.Context, args []string) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	// What requests leave behind is small and short-lived: collecting it a quarter as often costs a few megabytes.
+	// What requests leave behind is small and short-lived: it may grow to four times what lives, before it is collected.
 	debug.SetGCPercent(400)
 	return Run(ctx, Options{
 		HTTPAddr: fmt.Sprintf(":%d", *port), HTTPSAddr: fmt.Sprintf(":%d", *https), Socket: *socket, Spare: spareSocket, StateDir: *state, Instance: *instance,
