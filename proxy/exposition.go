@@ -107,8 +107,8 @@ func (e *exposition) switches(m *metrics, names []string) {
 func (e *exposition) targets(services []ServiceStatus) {
 	e.family("ship_proxy_http_requests_in_flight", "gauge", "Requests that are being answered, draining targets' included.")
 	for _, s := range services {
-		n := s.Active.InFlight
-		for _, t := range s.Draining {
+		n := 0
+		for _, t := range append(s.Targets(), s.Draining...) {
 			n += t.InFlight
 		}
 		e.sample("ship_proxy_http_requests_in_flight", float64(n), "service", s.Name)
@@ -121,11 +121,13 @@ func (e *exposition) targets(services []ServiceStatus) {
 		name := "ship_proxy_target_" + state
 		e.family(name, "gauge", "1 while the active target is "+state+".")
 		for _, s := range services {
-			v := 0.0
-			if s.Active.Health == state {
-				v = 1
+			for _, t := range s.Targets() {
+				v := 0.0
+				if t.Health == state {
+					v = 1
+				}
+				e.sample(name, v, "service", s.Name, "target", t.Address, "release", t.Release)
 			}
-			e.sample(name, v, "service", s.Name, "target", s.Active.Address, "release", s.Active.Release)
 		}
 	}
 }

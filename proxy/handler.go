@@ -148,28 +148,35 @@ func (g *gate) route(x *exchange) bool {
 		if s == nil {
 			return false
 		}
-		if s.target.claim() {
-			x.service, x.target = s, s.target
+		if u := s.targets.claim(); u != nil {
+			x.service, x.target = s, u
 			return true
 		}
 	}
 }
 
-// reroute moves a request that its target has not seen to the one that has taken its place, if there was a switch.
-func (g *gate) reroute(x *exchange) {
-	if !x.target.leaving.Load() {
-		return
+// reroute moves a request that its target has not seen to another one, if there is any: to what has taken the target's place
+// after a switch, else to a replica that is well and was not tried.
+func (g *gate) reroute(x *exchange, tried []*upstream) bool {
+	s, u := x.service, (*upstream)(nil)
+	if x.target.leaving.Load() {
+		if s = g.routes.Load().find(x.host, x.path); s == nil || s.Name != x.service.Name {
+			return false
+		}
+		u = s.targets.claim()
+	} else if len(s.targets.all) > 1 {
+		u = s.targets.other(tried)
 	}
-	s := g.routes.Load().find(x.host, x.path)
-	if s == nil || s.Name != x.service.Name || !s.target.claim() {
-		return
+	if u == nil {
+		return false
 	}
 	if !x.spare() { // the cut was faster: the request ends with its target
-		s.target.release()
-		return
+		u.release()
+		return false
 	}
 	x.target.release()
-	x.service, x.target, x.spare = s, s.target, context.AfterFunc(s.target.life, x.cancel)
+	x.service, x.target, x.spare = s, u, context.AfterFunc(u.life, x.cancel)
+	return true
 }
 
 // requestID is the client's, if it is a plain one.

@@ -178,12 +178,12 @@ func (m *manager) adopt(all []handedTarget) {
 	defer m.mu.Unlock()
 	for _, h := range all {
 		svc, err := h.Placed.Service.withDefaults()
-		if err != nil || h.Placed.Target.check() != nil || len(h.Token) > maxName { // of another version, with other rules
+		if err != nil || h.Placed.checkTargets() != nil || len(h.Token) > maxName { // of another version, with other rules
 			continue
 		}
 		s := m.get(svc.Name)
 		if len(s.prepared) < maxPrepared {
-			s.prepared[h.Token] = &prepared{placed{svc, h.Placed.Target}, h.Generation, h.Expires}
+			s.prepared[h.Token] = &prepared{placed{svc, h.Placed.Target, h.Placed.More}, h.Generation, h.Expires}
 		}
 	}
 }

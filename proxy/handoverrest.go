@@ -64,7 +64,7 @@ func (m *manager) reload(name string) error {
 		return &refusedError{err}
 	}
 	s := m.get(name)
-	if r.Active != nil && s.live != nil && s.live.target.Target == r.Active.Target && s.record.Generation == r.Generation && s.record.Undone == r.Undone {
+	if r.Active != nil && s.live != nil && s.live.serves(*r.Active) && s.record.Generation == r.Generation && s.record.Undone == r.Undone {
 		s.record.Halt = r.Halt
 		s.valve.set(r.Halt)
 		return nil // or the requests in flight would be told to leave the target that they are with

@@ -40,7 +40,7 @@ type service struct {
 	name     string
 	record   record
 	live     *live              // nil: none
-	stop     context.CancelFunc // of the active target's health checks
+	stop     context.CancelFunc // of the active targets' health checks
 	prepared map[string]*prepared
 	leaving  []*upstream // no longer active; requests may still be with them
 	valve    valve
@@ -95,8 +95,8 @@ func (m *manager) get(name string) *service {
 	return s
 }
 
-// activate makes r what the service serves by; health is what the target answered last, nil if it was not asked yet.
-func (m *manager) activate(s *service, r record, health *Attempt) {
+// activate makes r what the service serves by; health is what its targets answered last, none if they were not asked yet.
+func (m *manager) activate(s *service, r record, health []Attempt) {
 	if s.stop != nil {
 		s.stop()
 		s.stop = nil
@@ -105,18 +105,26 @@ func (m *manager) activate(s *service, r record, health *Attempt) {
 	s.record, s.live = r, nil
 	s.valve.set(r.Halt)
 	if r.Active != nil {
-		u := newUpstream(m.life, r.Active.Target, r.Active.Service, m.hold)
-		u.know(health)
-		s.live = newLive(r.Active.Service, u)
-		s.live.valve = &s.valve
+		var targets []*upstream
 		ctx, stop := context.WithCancel(m.life)
 		s.stop = stop
-		m.wg.Go(func() { m.watch(ctx, u, r.Active.Service) })
+		for i, t := range r.Active.targets() {
+			u := newUpstream(m.life, t, r.Active.Service, m.hold)
+			if i < len(health) {
+				u.know(health[i])
+			}
+			targets = append(targets, u)
+			m.wg.Go(func() { m.watch(ctx, u, r.Active.Service) })
+		}
+		s.live = newLive(r.Active.Service, targets...)
+		s.live.valve = &s.valve
 	}
 	m.publish()
 	if old != nil { // after the new snapshot is there: who is turned away routes again, by that
-		old.target.leave()
-		s.leaving = append(s.leaving, old.target)
+		for _, u := range old.targets.all {
+			u.leave()
+		}
+		s.leaving = append(s.leaving, old.targets.all...)
 	}
 	s.sweep()
 }
@@ -154,7 +162,9 @@ func (m *manager) cutAll() {
 	defer m.mu.Unlock()
 	for _, s := range m.services {
 		if s.live != nil {
-			s.live.target.end()
+			for _, u := range s.live.targets.all {
+				u.end()
+			}
 		}
 		for _, u := range s.leaving {
 			u.end()
@@ -162,7 +172,7 @@ func (m *manager) cutAll() {
 	}
 }
 
-// commit makes a prepared target the active one: durable first, visible then.
+// commit makes prepared targets the active ones: durable first, visible then.
 func (m *manager) commit(ctx context.Context, name, token string, generation int64) (Switched, error) {
 	if err := m.change(ctx); err != nil {
 		return Switched{}, err
@@ -173,7 +183,7 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 		return Switched{}, err
 	}
 	// That it was healthy when it was prepared proves nothing now. Others do not wait for the answer.
-	health := m.checker.check(ctx, p.Target, p.Service)
+	health := m.checker.checkAll(ctx, p.placed)
 	if err := m.change(ctx); err != nil {
 		return Switched{}, err
 	}
@@ -181,8 +191,10 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 	if err := ctx.Err(); err != nil { // the caller is gone: it will never know, so it must not happen
 		return Switched{}, err
 	}
-	if !health.Healthy {
-		return Switched{}, &UnhealthyError{Target: p.Target, Path: p.Service.Health.Path, Attempts: []Attempt{health}}
+	for i, t := range p.targets() {
+		if !health[i].Healthy {
+			return Switched{}, &UnhealthyError{Target: t, Path: p.Service.Health.Path, Attempts: []Attempt{health[i]}}
+		}
 	}
 	if p, err = m.committable(name, token, generation); err != nil {
 		return Switched{}, err
@@ -201,7 +213,7 @@ func (m *manager) commit(ctx context.Context, name, token string, generation int
 	}
 	maps.DeleteFunc(s.prepared, func(t string, p *prepared) bool { return t == token || p.generation < generation })
 	delete(m.bad, name)
-	m.activate(s, next, &health)
+	m.activate(s, next, health)
 	m.gate.metrics.of(name).switches.Add(1)
 	return out, nil
 }
@@ -237,9 +249,9 @@ func (m *manager) drain(ctx context.Context, name, target string, timeout time.D
 	m.mu.Lock()
 	var leaving []*upstream // a target that was active more than once is there more than once
 	s := m.services[name]
-	if s != nil && s.live != nil && s.live.target.ID == target {
+	if s != nil && s.live != nil && slices.ContainsFunc(s.live.targets.all, func(u *upstream) bool { return u.ID == target }) {
 		m.mu.Unlock()
-		return Drained{}, &refusedError{fmt.Errorf("target %.12s is the active one of service %s", target, name)}
+		return Drained{}, &refusedError{fmt.Errorf("target %.12s is an active one of service %s", target, name)}
 	}
 	if s != nil {
 		for _, u := range s.leaving {

@@ -22,8 +22,9 @@ type prepared struct {
 // prepare waits until the target is healthy, and keeps it for a commit. It ends with ctx, that is, with its caller.
 func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attempt)) (token string, err error) {
 	svc, err := req.Service.withDefaults()
+	next := placed{svc, req.Target, req.More}
 	if err == nil {
-		err = req.Target.check()
+		err = next.checkTargets()
 	}
 	if err != nil {
 		return "", &refusedError{err}
@@ -36,7 +37,7 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 	}
 	wait, stop := context.WithTimeout(ctx, min(max(time.Duration(req.Timeout), time.Millisecond), time.Hour))
 	defer stop()
-	if err := m.checker.await(wait, req.Target, svc, on); err != nil {
+	if err := m.checker.awaitAll(wait, next, on); err != nil {
 		return "", err
 	}
 	if err := ctx.Err(); err != nil {
@@ -58,7 +59,7 @@ func (m *manager) prepare(ctx context.Context, req PrepareRequest, on func(Attem
 		delete(s.prepared, oldest(s.prepared))
 	}
 	token = newRequestID()
-	s.prepared[token] = &prepared{placed{svc, req.Target}, req.Generation, time.Now().Add(m.ttl)}
+	s.prepared[token] = &prepared{next, req.Generation, time.Now().Add(m.ttl)}
 	return token, nil
 }
 

@@ -21,6 +21,7 @@ const maxMessage = 1 << 20
 type PrepareRequest struct {
 	Service    Service       `json:"service"`
 	Target     Target        `json:"target"`
+	More       []Target      `json:"more,omitempty"` // further replicas: all become healthy, and are switched to, together
 	Generation int64         `json:"generation"`
 	Timeout    time.Duration `json:"timeout_ns"` // to become healthy
 }

@@ -10,7 +10,7 @@ import (
 // live is a service as requests meet it: a snapshot names it, and nothing in it changes.
 type live struct {
 	Service
-	target  *upstream
+	targets *pool
 	trusted []netip.Prefix // TrustedProxies, parsed once
 	allowed []netip.Prefix // Allow
 	guard   *guard         // BasicAuth; nil = none
@@ -18,8 +18,13 @@ type live struct {
 	valve   *valve         // its service's, the same in all snapshots; nil = always open
 }
 
-func newLive(s Service, target *upstream) *live {
-	return &live{Service: s, target: target, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth), pacer: newPacer(s.RateLimit)}
+func newLive(s Service, targets ...*upstream) *live {
+	return &live{Service: s, targets: &pool{all: targets}, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth), pacer: newPacer(s.RateLimit)}
+}
+
+// serves tells whether it is what p says.
+func (s *live) serves(p placed) bool {
+	return slices.EqualFunc(s.targets.all, p.targets(), func(u *upstream, t Target) bool { return u.Target == t })
 }
 
 // routes is an immutable snapshot: by host, the services with their path prefixes, longest first. "" stands for

@@ -18,7 +18,8 @@ const (
 )
 
 // roundTripper sends a request to its target. While the target refuses connections, no byte of the request has been
-// seen by anybody: it is held, and tried again, for the target may be on its way back, or another one take its place.
+// seen by anybody: a replica gets it, or it is held, and tried again, for the target may be on its way back, or another one take
+// its place.
 type roundTripper struct{ gate *gate }
 
 func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -29,6 +30,7 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 		r = r.WithContext(r.Context()) // a copy: the caller's is not ours to change
 		r.Body = body
 	}
+	var tried []*upstream // that refused the connection
 	for again := false; ; {
 		u := x.target
 		resp, err := u.via(r).RoundTrip(r)
@@ -40,13 +42,21 @@ func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 			}
 			again = true // once: a request may be what its target dies of
 			u.hint()
-			t.gate.reroute(x)
+			t.gate.reroute(x, []*upstream{u})
 			continue
 		}
-		if r.Context().Err() != nil || body.wasRead() || !u.refused() || !u.wait(r.Context(), holdPause) {
+		if r.Context().Err() != nil || body.wasRead() {
 			return nil, err
 		}
-		t.gate.reroute(x)
+		worth := u.refused()
+		if tried = append(tried, u); t.gate.reroute(x, tried) {
+			continue
+		}
+		if !worth || !u.wait(r.Context(), holdPause) {
+			return nil, err
+		}
+		tried = tried[:0]
+		t.gate.reroute(x, nil)
 	}
 }
 

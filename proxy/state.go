@@ -26,6 +26,8 @@ type record struct {
 type placed struct {
 	Service Service `json:"service"`
 	Target  Target  `json:"target"`
+
+	More []Target `json:"more,omitempty"` // further replicas
 }
 
 // store is the folder with one file a service.
@@ -154,7 +156,7 @@ func parseRecord(b []byte) (record, error) {
 		}
 		var err error
 		if p.Service, err = p.Service.withDefaults(); err == nil {
-			err = p.Target.check()
+			err = p.checkTargets()
 		}
 		if err != nil {
 			return record{}, fmt.Errorf("state: %w", err)

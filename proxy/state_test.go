@@ -221,7 +221,7 @@ func TestConcurrentSaves(t *testing.T) {
 		all.Go(func() {
 			name := fmt.Sprint("s", n)
 			for gen := range int64(20) {
-				if err := s.save(name, record{Generation: gen, Active: &placed{Service{Name: name}, Target{ID: "x", Address: "127.0.0.1:1"}}}); err != nil {
+				if err := s.save(name, record{Generation: gen, Active: &placed{Service: Service{Name: name}, Target: Target{ID: "x", Address: "127.0.0.1:1"}}}); err != nil {
 					t.Error(err)
 				}
 			}

@@ -19,7 +19,8 @@ type Status struct {
 type ServiceStatus struct {
 	Service
 	Generation int64          `json:"generation"`
-	Active     *TargetStatus  `json:"active"` // nil: none
+	Active     *TargetStatus  `json:"active"`         // nil: none
+	More       []TargetStatus `json:"more,omitempty"` // further replicas
 	Previous   *Target        `json:"previous,omitempty"`
 	Draining   []TargetStatus `json:"draining,omitempty"`
 	Halt       *Halt          `json:"halt,omitempty"`        // nil: requests are served
@@ -55,7 +56,10 @@ func (m *manager) status() Status {
 		if s.live == nil {
 			continue
 		}
-		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.target.status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service, time.Now()), ACME: m.acmeStatus(s.live.Service)}
+		v := ServiceStatus{Service: s.live.Service, Generation: s.record.Generation, Active: s.live.targets.all[0].status(), Halt: s.valve.state(), Held: int(s.valve.held.Load()), TLSCert: m.certs.of(s.live.Service, time.Now()), ACME: m.acmeStatus(s.live.Service)}
+		for _, u := range s.live.targets.all[1:] {
+			v.More = append(v.More, *u.status())
+		}
 		if v.BasicAuth != nil { // the hash is nobody's to see
 			v.BasicAuth = &BasicAuth{User: v.BasicAuth.User}
 		}
@@ -69,6 +73,14 @@ func (m *manager) status() Status {
 	}
 	slices.SortFunc(st.Services, func(a, b ServiceStatus) int { return strings.Compare(a.Name, b.Name) })
 	return st
+}
+
+// Targets are the active ones.
+func (s ServiceStatus) Targets() []TargetStatus {
+	if s.Active == nil {
+		return nil
+	}
+	return append([]TargetStatus{*s.Active}, s.More...)
 }
 
 func (u *upstream) status() *TargetStatus {

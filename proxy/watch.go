@@ -47,11 +47,9 @@ func (w *watched) heard(resp *http.Response, err error) {
 	w.answered.Add(1)
 }
 
-// know takes in an answer from before the watch; nil = there is none.
-func (w *watched) know(a *Attempt) {
-	if a != nil {
-		w.condition.Store((*condition)(nil).after(*a, true, HealthCheck{}, 0))
-	}
+// know takes in an answer from before the watch.
+func (w *watched) know(a Attempt) {
+	w.condition.Store((*condition)(nil).after(a, true, HealthCheck{}, 0))
 }
 
 // after is the condition once a further check has been made. A check that counts for nothing is only told of. The target is
@@ -105,6 +103,9 @@ func (m *manager) watch(ctx context.Context, u *upstream, s Service) {
 			}
 			now := before.after(a, proves(a, took, u.answered.Load() > answered, s.Health), s.Health, u.hold)
 			u.condition.Store(now)
+			if a.Healthy {
+				u.since.Store(0)
+			}
 			switch was := before != nil && before.ejected; {
 			case now.ejected && !was:
 				log.Error("the target is ejected: it gets no requests until it is healthy again", "failures", now.failures, "answer", a.String())
