@@ -33,6 +33,7 @@ type Origin struct {
 type Role struct {
 	Name          string
 	Hosts         []string // as ssh takes them: user@name:port or an alias; unique, in order
+	Replicas      int      // containers on each host, at least 1
 	Cmd           []string // nil: the image's own
 	Proxy         *Proxy   // nil: no requests reach it through the proxy
 	Env           Env      // the root's, with the role's over it

@@ -153,7 +153,7 @@ func checkVariable(s string) error {
 		return errors.New("not a name of a variable")
 	}
 	switch s {
-	case "SHIP_SERVICE", "SHIP_ROLE", "SHIP_HOST", "SHIP_VERSION":
+	case "SHIP_SERVICE", "SHIP_ROLE", "SHIP_HOST", "SHIP_VERSION", "SHIP_REPLICA":
 		return errors.New("ship itself sets this variable")
 	}
 	return nil

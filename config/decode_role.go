@@ -10,6 +10,9 @@ import (
 // primary is the role that is proxied without being asked.
 const primary = "web"
 
+// MaxReplicas bounds the containers of a role on a host.
+const MaxReplicas = 64
+
 // defaultStop is the engine's own; roles without the proxy get time to end their work instead.
 const (
 	defaultStop        = 10 * time.Second
@@ -44,7 +47,7 @@ func (d decoder) roles(n *node, path string, base inherited) []Role {
 
 // role decodes one role; hosts is their list where it is all that is said.
 func (d decoder) role(n *node, path, name string, proxied bool, base inherited, hosts *node) Role {
-	r := Role{Name: name, StopTimeout: base.stopTimeout}
+	r := Role{Name: name, Replicas: 1, StopTimeout: base.stopTimeout}
 	readHosts := d.lines(&r.Hosts, checkHost)
 	if hosts != nil {
 		readHosts(hosts, path)
@@ -65,7 +68,7 @@ func (d decoder) role(n *node, path, name string, proxied bool, base inherited, 
 		},
 		"volumes":  d.volumes(&volumes),
 		"labels":   d.labels(&labels),
-		"replicas": d.oneReplica,
+		"replicas": d.whole(&r.Replicas, 1, MaxReplicas),
 	})
 	switch {
 	case hosts == nil && (n.kind == mapping || n.kind == null):
@@ -88,14 +91,6 @@ func (d decoder) role(n *node, path, name string, proxied bool, base inherited, 
 		r.StopTimeout = defaultStopWorkers
 	}
 	return r
-}
-
-// oneReplica takes what this version does.
-func (d decoder) oneReplica(n *node, path string) {
-	count := 1
-	if d.whole(&count, 1, 1000)(n, path); count > 1 {
-		d.fail(n, path, "", "more than one container of a role on a host is not supported by this version yet")
-	}
 }
 
 func target(volume string) string {

@@ -53,6 +53,9 @@ func (r Role) document() object {
 		o = append(o, member{"healthcheck", object{{"cmd", cmd}, {"interval", h.Interval.String()},
 			{"timeout", h.Timeout.String()}, {"retries", h.Retries}}})
 	}
+	if r.Replicas > 1 {
+		o = append(o, member{"replicas", r.Replicas})
+	}
 	o = append(o, member{"stop_timeout", r.StopTimeout.String()})
 	return o.list("volumes", r.Volumes).filled("labels", texts(r.Labels))
 }

@@ -72,16 +72,16 @@ func TestLoadFull(t *testing.T) {
 	want := &App{
 		Service: "shop", Image: "docker-daemon:shop:v7",
 		Roles: []Role{
-			{Name: "web", Hosts: []string{"web-1", "deploy@web-2:2222"}, Proxy: web, Env: Env{clear, secret},
+			{Name: "web", Replicas: 3, Hosts: []string{"web-1", "deploy@web-2:2222"}, Proxy: web, Env: Env{clear, secret},
 				DeployTimeout: 90 * time.Second, StopTimeout: 15 * time.Second, Volumes: []string{data, "uploads:/app/public/uploads"},
 				Labels: map[string]string{"team": "shop", "version": "1.10", "tier": "front"}},
-			{Name: "jobs", Hosts: []string{"web-1", "[2001:db8::7]:22"}, Cmd: []string{"bin/jobs", "--queue", "high priority"},
+			{Name: "jobs", Replicas: 1, Hosts: []string{"web-1", "[2001:db8::7]:22"}, Cmd: []string{"bin/jobs", "--queue", "high priority"},
 				Env: Env{map[string]string{"RAILS_ENV": "worker", "WORKERS": "4", "MOTD": "hello $5", "LEADING": "010"},
 					[]SecretRef{{"DATABASE_URL", "DATABASE_URL"}, {"REDIS_URL", "REDIS_URL"}}},
 				Healthcheck: &Healthcheck{Test: []string{"CMD", "bin/alive", "--quick"}, Interval: 2 * time.Second,
 					Timeout: time.Second, Retries: 5},
 				DeployTimeout: 90 * time.Second, StopTimeout: time.Minute, Volumes: []string{data}, Labels: labels},
-			{Name: "api", Hosts: []string{"web-1"}, Proxy: &api, Env: Env{clear, secret}, DeployTimeout: 90 * time.Second,
+			{Name: "api", Replicas: 1, Hosts: []string{"web-1"}, Proxy: &api, Env: Env{clear, secret}, DeployTimeout: 90 * time.Second,
 				StopTimeout: 15 * time.Second, Volumes: []string{data}, Labels: labels},
 		},
 		SSH: SSH{User: "deploy", Port: 22, Jump: "ops@bastion", Config: "/home/ann/.ssh/config",
@@ -112,7 +112,7 @@ func TestLoadDefaults(t *testing.T) {
 	}
 	p := &Proxy{AppPort: 80, PathPrefix: "/", Probe: Probe{Type: "http", Path: "/up", Interval: time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3},
 		DrainTimeout: 30 * time.Second, DeployTimeout: 30 * time.Second, ResponseTimeout: 30 * time.Second, Speaks: "http"}
-	want := []Role{{Name: "web", Hosts: []string{"web-1", "web-2"}, Proxy: p, Env: Env{Clear: map[string]string{}},
+	want := []Role{{Name: "web", Replicas: 1, Hosts: []string{"web-1", "web-2"}, Proxy: p, Env: Env{Clear: map[string]string{}},
 		DeployTimeout: 30 * time.Second, StopTimeout: 10 * time.Second, Labels: map[string]string{}}}
 	if !reflect.DeepEqual(app.Roles, want) {
 		t.Errorf("got %+v, want %+v", app.Roles, want)

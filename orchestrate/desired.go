@@ -2,6 +2,8 @@ package orchestrate
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"ship/config"
@@ -25,7 +27,9 @@ func NewDesired(c *config.App, release Release, env map[string][]string, auth ma
 	}
 	for _, r := range c.Roles {
 		for _, h := range r.Hosts {
-			want.Units[h] = append(want.Units[h], newUnit(app, r, h, release, env[r.Name], auth[r.Name]))
+			for n := range max(1, r.Replicas) {
+				want.Units[h] = append(want.Units[h], newUnit(app, r, h, release, env[r.Name], auth[r.Name]).replica(n, r.Replicas))
+			}
 		}
 	}
 	return want
@@ -62,6 +66,20 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 	}
 	return u
 }
+
+// replica is the unit as one of so many. A container is told which it is if there are more than one: what is not said keeps
+// the hash of those that run.
+func (u Unit) replica(n, of int) Unit {
+	u.Replica = n
+	if of > 1 {
+		u.Spec.Env = append(slices.DeleteFunc(slices.Clone(u.Spec.Env), isReplica), replicaEnv+strconv.Itoa(n+1))
+	}
+	return u
+}
+
+const replicaEnv = "SHIP_REPLICA="
+
+func isReplica(env string) bool { return strings.HasPrefix(env, replicaEnv) }
 
 func rateLimit(l *config.RateLimit) *proxy.RateLimit {
 	if l == nil {

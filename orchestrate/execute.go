@@ -177,9 +177,9 @@ func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error
 		case Reuse:
 			st.id = u.Existing.ID
 		case Start:
-			r.say(event.Phase, h.Name, "start", "starting "+u.Role)
+			r.say(event.Phase, h.Name, "start", "starting "+u.name())
 			if err := r.startUnit(ctx, h, u, st); err != nil {
-				return onHost(h.Name, "start "+u.Role, err)
+				return onHost(h.Name, "start "+u.name(), err)
 			}
 		}
 	}
@@ -213,17 +213,23 @@ func (r *run) commit(ctx context.Context) error {
 
 func (r *run) commitHost(ctx context.Context, i int, h Host) error {
 	for n, u := range r.plan.Hosts[i].Units {
-		if u.Act == Keep {
+		if !u.changes() {
 			continue
 		}
 		st := &r.state[i][n]
-		r.say(event.Phase, h.Name, "switch", "switching "+u.Role+" to "+u.Release.String())
+		r.say(event.Phase, h.Name, "switch", "switching "+u.name()+" to "+u.Release.String())
 		// From here on the host counts as committed, also if the answer never comes: undo is harmless, mixed is not.
 		st.committed = true
-		if s := u.Settings.Service; s != nil {
-			if err := commitService(ctx, h.Proxy, s.Name, st.token, r.Generation); err != nil {
+		if u.Switch { // with all replicas
+			for k, v := range r.plan.Hosts[i].Units {
+				r.state[i][k].committed = r.state[i][k].committed || v.Role == u.Role
+			}
+			if err := commitService(ctx, h.Proxy, u.Settings.Service.Name, st.token, r.Generation); err != nil {
 				return err
 			}
+		}
+		if u.Act == Keep {
+			continue
 		}
 		if err := h.Engine.SetRestart(ctx, st.id, "unless-stopped"); err != nil {
 			return fmt.Errorf("set restart policy: %w", err)
@@ -259,20 +265,19 @@ func (r *run) undo(ctx context.Context, cause error) error {
 // containers end, and removes those.
 func (r *run) undoHost(ctx context.Context, i int, h Host, hp HostPlan) error {
 	var failed error
-	back := make([]bool, len(hp.Units))
+	stays := map[string]bool{} // roles that could not be taken back
 	for n, u := range hp.Units {
-		s := u.Settings.Service
-		if back[n] = !r.state[i][n].committed || s == nil; back[n] { // without a proxy the old container never stopped
+		if !u.Switch || !r.state[i][n].committed { // without a proxy the old container never stopped
 			continue
 		}
 		r.say(event.Phase, h.Name, "undo", "taking "+u.Role+" back to "+nameOf(u.Previous))
-		err := h.Proxy.Undo(ctx, s.Name, r.Generation)
-		back[n] = err == nil
+		err := h.Proxy.Undo(ctx, u.Settings.Service.Name, r.Generation)
+		stays[u.Role] = err != nil
 		failed = errors.Join(failed, onHost(h.Name, "undo "+u.Role, err))
 	}
 	var acts []func() error
 	for n, u := range hp.Units {
-		if back[n] { // what may be serving must not be removed
+		if !stays[u.Role] { // what may be serving must not be removed
 			acts = append(acts, func() error { r.discard(ctx, h, u, &r.state[i][n]); return nil })
 		}
 	}

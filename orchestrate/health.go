@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"ship/internal/docker"
@@ -44,18 +46,20 @@ func (e *UnhealthyError) log() string {
 func (r *run) waitHealthy(ctx context.Context, i int, h Host, hp HostPlan) error {
 	acts := make([]func() error, 0, len(hp.Units))
 	for n, u := range hp.Units {
-		if u.Act == Keep {
+		st := &r.state[i][n]
+		var wait func() (at string, err error)
+		switch {
+		case u.Switch: // for all replicas
+			wait = func() (string, error) { return r.answers(ctx, h, u, st, r.containers(i, u.Role)) }
+		case u.Settings.Service == nil && u.Act != Keep:
+			wait = func() (string, error) { return st.id, r.settled(ctx, h, u, st) }
+		default:
 			continue
 		}
-		st := &r.state[i][n]
 		acts = append(acts, func() error {
-			r.say(event.Phase, h.Name, "health", "waiting for "+u.Role)
-			wait := r.settled
-			if u.Settings.Service != nil {
-				wait = r.answers
-			}
-			if err := wait(ctx, h, u, st); err != nil {
-				return onHost(h.Name, "health", r.unhealthy(ctx, h, u, st, err))
+			r.say(event.Phase, h.Name, "health", "waiting for "+u.name())
+			if at, err := wait(); err != nil {
+				return onHost(h.Name, "health", r.unhealthy(ctx, h, u, at, err))
 			}
 			return nil
 		})
@@ -63,24 +67,42 @@ func (r *run) waitHealthy(ctx context.Context, i int, h Host, hp HostPlan) error
 	return together(acts...)
 }
 
-// answers waits until the proxy finds the container healthy. A container that ends meanwhile ends the waiting.
-func (r *run) answers(ctx context.Context, h Host, u UnitPlan, st *unitState) error {
+// containers are the IDs of all that a role will serve by on a host, in the order of its replicas.
+func (r *run) containers(i int, role string) (ids []string) {
+	for n, u := range r.plan.Hosts[i].Units {
+		switch {
+		case u.Role != role:
+		case u.Act == Keep:
+			ids = append(ids, u.Existing.ID)
+		default:
+			ids = append(ids, r.state[i][n].id)
+		}
+	}
+	return ids
+}
+
+// diedError is a container that ended while it was waited for.
+type diedError struct {
+	id string
+	error
+}
+
+// answers waits until the proxy finds the containers healthy. One that ends meanwhile ends the waiting. With an error comes the
+// container that it is about.
+func (r *run) answers(ctx context.Context, h Host, u UnitPlan, st *unitState, ids []string) (string, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	done := make(chan struct{})
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		if err := watch(ctx, h, st.id, done); err != nil {
-			stop(err)
-		}
-	}()
-	c, err := h.Engine.InspectContainer(ctx, st.id)
+	var watched sync.WaitGroup
+	for _, id := range ids {
+		watched.Go(func() {
+			if err := watch(ctx, h, id, done); err != nil {
+				stop(&diedError{id, err})
+			}
+		})
+	}
+	req, err := r.request(ctx, h, u, ids)
 	if err == nil {
-		req := proxy.PrepareRequest{
-			Service: *u.Settings.Service, Generation: r.Generation, Timeout: time.Duration(u.Settings.DeployTimeout),
-			Target: proxy.Target{ID: c.ID, Address: net.JoinHostPort(c.Labels[LabelAddress], strconv.Itoa(u.Settings.Port)), Release: u.Release.String()},
-		}
 		last := ""
 		st.token, err = h.Proxy.Prepare(ctx, req, func(a proxy.Attempt) {
 			if text := a.String(); text != last { // the same answer, many times a second, is told once
@@ -90,11 +112,36 @@ func (r *run) answers(ctx context.Context, h Host, u UnitPlan, st *unitState) er
 		})
 	}
 	close(done)
-	<-watched
-	if cause := context.Cause(ctx); cause != nil && err != nil {
-		return cause
+	watched.Wait()
+	var died *diedError
+	var ill *proxy.UnhealthyError
+	switch cause := context.Cause(ctx); {
+	case err != nil && errors.As(cause, &died):
+		return died.id, died.error
+	case err != nil && cause != nil:
+		return ids[0], cause
+	case errors.As(err, &ill) && slices.Contains(ids, ill.Target.ID):
+		return ill.Target.ID, err
 	}
-	return err
+	return ids[0], err
+}
+
+// request asks the proxy for the containers as one service.
+func (r *run) request(ctx context.Context, h Host, u UnitPlan, ids []string) (proxy.PrepareRequest, error) {
+	req := proxy.PrepareRequest{Service: *u.Settings.Service, Generation: r.Generation, Timeout: time.Duration(u.Settings.DeployTimeout)}
+	for n, id := range ids {
+		c, err := h.Engine.InspectContainer(ctx, id)
+		if err != nil {
+			return req, err
+		}
+		t := proxy.Target{ID: c.ID, Address: net.JoinHostPort(c.Labels[LabelAddress], strconv.Itoa(u.Settings.Port)), Release: u.Release.String()}
+		if n == 0 {
+			req.Target = t
+		} else {
+			req.More = append(req.More, t)
+		}
+	}
+	return req, nil
 }
 
 // watch returns an error when the container no longer runs, and nil when done is closed or ctx ends.
@@ -154,15 +201,15 @@ func exited(c docker.Container) error {
 }
 
 // unhealthy collects what explains err. A run that was cancelled explains itself.
-func (r *run) unhealthy(ctx context.Context, h Host, u UnitPlan, st *unitState, cause error) error {
+func (r *run) unhealthy(ctx context.Context, h Host, u UnitPlan, id string, cause error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
 	e := &UnhealthyError{Role: u.Role, Cause: cause}
-	if c, err := h.Engine.InspectContainer(ctx, st.id); err == nil {
+	if c, err := h.Engine.InspectContainer(ctx, id); err == nil {
 		e.Container = c
 	}
-	e.Logs = lastLines(ctx, h, st.id, 20)
+	e.Logs = lastLines(ctx, h, id, 20)
 	return e
 }
 

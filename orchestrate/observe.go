@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,11 +84,21 @@ func observe(ctx context.Context, app App, h Host) (Observed, error) {
 	for i := range o.Deployed {
 		d := &o.Deployed[i]
 		s, ok := o.Proxy.service(service(d.Role))
-		if d.Serving = ok && s.Active != nil && s.Active.ID == d.ID; d.Serving {
-			d.Tally = Tally{s.Active.Answered, s.Active.Failed}
+		if t := target(s, d.ID); ok && t != nil {
+			d.Serving, d.Tally = true, Tally{t.Answered, t.Failed}
 		}
 	}
 	return o, nil
+}
+
+// target is the one of the service's that has the container's ID; nil: it serves by others.
+func target(s proxy.ServiceStatus, id string) *proxy.TargetStatus {
+	for _, t := range s.Targets() {
+		if t.ID == id {
+			return &t
+		}
+	}
+	return nil
 }
 
 // proxyService names the app's role in the proxy.
@@ -209,17 +220,35 @@ func (o *Observed) Generation() int64 {
 	return n
 }
 
-// Current is what serves the role on the host now: what the proxy sends requests to; where no proxy is asked, the
-// newest committed container that runs.
-func (o *Observed) Current(role string) *Deployed {
+// Current are the containers that serve the role on the host now: those that the proxy sends requests to; where no proxy is
+// asked, of each replica the newest committed container that runs.
+func (o *Observed) Current(role string) (all []*Deployed) {
 	for i := range o.Deployed {
-		if o.Deployed[i].Role == role && o.Deployed[i].Serving {
-			return &o.Deployed[i]
+		if d := &o.Deployed[i]; d.Role == role && d.Serving {
+			all = append(all, d)
 		}
+	}
+	if len(all) > 0 {
+		return all
 	}
 	for i := range o.Deployed {
 		d := &o.Deployed[i]
-		if d.Role == role && d.Settings.Service == nil && d.Running && d.Committed() {
+		if d.Role == role && d.Settings.Service == nil && d.Running && d.Committed() && replicaOf(all, d.Replica) == nil {
+			all = append(all, d)
+		}
+	}
+	return all
+}
+
+// Serves tells whether a container is one of those.
+func (o *Observed) Serves(d Deployed) bool {
+	return slices.ContainsFunc(o.Current(d.Role), func(c *Deployed) bool { return c.ID == d.ID })
+}
+
+// replicaOf is the container that is the nth replica; nil: none is.
+func replicaOf(all []*Deployed, n int) *Deployed {
+	for _, d := range all {
+		if d.Replica == n {
 			return d
 		}
 	}

@@ -1,6 +1,7 @@
 package orchestrate
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -36,7 +37,8 @@ type UnitPlan struct {
 	Act      UnitAct
 	Cause    string
 	Existing *Deployed // for Reuse and Keep
-	Previous *Deployed // what serves the role now; nil if nothing does
+	Previous *Deployed // what serves the role now in its place; nil if nothing does
+	Switch   bool      // the role's containers are switched to: on one unit of each role, if any of them is another than now
 }
 
 // Stop is an old container, to be stopped after the whole fleet has switched.
@@ -126,11 +128,14 @@ func planHost(want Desired, o Observed) HostPlan {
 		if u.Settings.Service != nil {
 			hp.Proxy = planProxy(o.Proxy)
 		}
+		if current[u.Role] == "" { // once for all replicas
+			hp.Certify = append(hp.Certify, planCertify(want, u, o)...)
+			hp.Enrol = append(hp.Enrol, planEnrol(want, u, o)...)
+		}
 		current[u.Role] = u.Release.ID
 		hp.Units = append(hp.Units, up)
-		hp.Certify = append(hp.Certify, planCertify(want, u, o)...)
-		hp.Enrol = append(hp.Enrol, planEnrol(want, u, o)...)
 	}
+	planSwitch(hp.Units, &o)
 	stopped := map[string][]Deployed{}
 	for _, d := range o.Deployed {
 		switch {
@@ -165,7 +170,11 @@ func planProxy(p ObservedProxy) ProxyAct {
 func planStop(hp HostPlan, d Deployed) Stop {
 	for _, u := range hp.Units {
 		if u.Role == d.Role {
-			return Stop{Container: d, Cause: "replaced", Unroute: d.Serving && u.Settings.Service == nil}
+			s := Stop{Container: d, Cause: "replaced", Unroute: d.Serving && u.Settings.Service == nil}
+			if !slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Role == d.Role && u.Replica == d.Replica }) {
+				s.Cause = fmt.Sprintf("replica %d is no longer wanted", d.Replica+1)
+			}
+			return s
 		}
 	}
 	return Stop{Container: d, Cause: "role " + d.Role + " is no longer wanted here", Unroute: d.Serving}
@@ -173,19 +182,21 @@ func planStop(hp HostPlan, d Deployed) Stop {
 
 // planUnit finds the container that already is what u asks for, or asks for a new one.
 func planUnit(u Unit, o *Observed) UnitPlan {
-	up := UnitPlan{Unit: u, Previous: o.Current(u.Role), Act: Start}
+	up := UnitPlan{Unit: u, Previous: replicaOf(o.Current(u.Role), u.Replica), Act: Start}
 	if c := up.Previous; c != nil && c.Hash == u.Hash() && c.Running && c.Health != "unhealthy" {
 		up.Act, up.Existing, up.Cause = Keep, c, "runs already"
 		return up
 	}
 	for i := range o.Deployed {
 		d := &o.Deployed[i]
-		if d.Role == u.Role && d.Hash == u.Hash() && d.Running && !d.Restarting && !d.Committed() {
+		if d.Role == u.Role && d.Replica == u.Replica && d.Hash == u.Hash() && d.Running && !d.Restarting && !d.Committed() {
 			up.Act, up.Existing, up.Cause = Reuse, d, "a run that did not finish has started it"
 			return up
 		}
 	}
 	switch c := up.Previous; {
+	case c == nil && len(o.Current(u.Role)) > 0:
+		up.Cause = "there are less replicas yet"
 	case c == nil:
 		up.Cause = "nothing serves the role yet"
 	case !c.Running:
@@ -199,6 +210,34 @@ func planUnit(u Unit, o *Observed) UnitPlan {
 	}
 	return up
 }
+
+// planSwitch marks the first unit of each role behind the proxy whose containers will be others, or less, than serve now.
+func planSwitch(units []UnitPlan, o *Observed) {
+	for _, i := range firsts(units) {
+		serving := len(o.Current(units[i].Role))
+		for _, u := range units {
+			if u.Role == units[i].Role {
+				serving--
+				units[i].Switch = units[i].Switch || u.Act != Keep
+			}
+		}
+		units[i].Switch = units[i].Settings.Service != nil && (units[i].Switch || serving != 0)
+	}
+}
+
+// firsts are the first units of their roles.
+func firsts(units []UnitPlan) (all []int) {
+	seen := map[string]bool{}
+	for i, u := range units {
+		if !seen[u.Role] {
+			seen[u.Role], all = true, append(all, i)
+		}
+	}
+	return all
+}
+
+// changes says whether anything is done about the unit.
+func (u UnitPlan) changes() bool { return u.Act != Keep || u.Switch }
 
 // planPrune keeps the newest container of each of the last releases beside the role's current one, and names the rest,
 // with the images that only they need.
@@ -231,7 +270,7 @@ func (hp HostPlan) proxied() bool {
 
 // switches says whether the host changes what it serves.
 func (hp HostPlan) switches() bool {
-	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Act != Keep })
+	return slices.ContainsFunc(hp.Units, UnitPlan.changes)
 }
 
 // BootsProxy says whether any host needs the proxy's image.

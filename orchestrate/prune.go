@@ -28,11 +28,11 @@ func NewPrunePlan(app App, retain int, o Observed, images []string) PrunePlan {
 	for _, d := range o.Deployed {
 		current := o.Current(d.Role)
 		switch {
-		case current != nil && current.ID == d.ID:
+		case o.Serves(d):
 			needed[d.Image], serves[d.Role] = true, d.Release.ID
 		case !d.Committed():
 			p.Clear = append(p.Clear, Stop{Container: d, Cause: "left by a run that did not finish"})
-		case d.Running && current == nil: // what it is for cannot be told: better one too many than the one that serves
+		case d.Running && len(current) == 0: // what it is for cannot be told: better one too many than the one that serves
 			needed[d.Image] = true
 		case d.Running:
 			p.Stop = append(p.Stop, Stop{Container: d, Cause: "replaced"})

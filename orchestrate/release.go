@@ -21,6 +21,7 @@ const (
 	LabelService     = "ship.service"
 	LabelDestination = "ship.destination"
 	LabelRole        = "ship.role"
+	LabelReplica     = "ship.replica" // from 2 on; the first has none
 	LabelRelease     = "ship.release"
 	LabelVersion     = "ship.version"
 	LabelGeneration  = "ship.generation"
@@ -100,12 +101,21 @@ func (d *Duration) UnmarshalText(b []byte) error {
 // Unit is one container that a host should run: the wish. Name, address and generation are the plan's to add.
 type Unit struct {
 	Role     string
+	Replica  int // of the role on its host, from 0
 	Release  Release
 	Image    string // reference on the host
 	Spec     docker.ContainerSpec
 	Settings Settings
 
 	hash string // of the stored release that a rollback repeats; "" = computed
+}
+
+// name is how people are told of the unit.
+func (u Unit) name() string {
+	if u.Replica > 0 {
+		return fmt.Sprintf("%s (replica %d)", u.Role, u.Replica+1)
+	}
+	return u.Role
 }
 
 // Hash identifies all that the unit asks for: equal hashes need no new container.
@@ -129,6 +139,7 @@ func (u Unit) Hash() string {
 type Deployed struct {
 	docker.Container
 	Role       string
+	Replica    int // from 0
 	Release    Release
 	Generation int64
 	Hash       string
@@ -150,6 +161,12 @@ func readDeployed(c docker.Container) (Deployed, error) {
 	if d.Generation, err = strconv.ParseInt(c.Labels[LabelGeneration], 10, 64); err != nil {
 		return d, fmt.Errorf("container %s: label %s: %w", c.Name, LabelGeneration, err)
 	}
+	if n := c.Labels[LabelReplica]; n != "" {
+		if d.Replica, err = strconv.Atoi(n); err != nil || d.Replica < 2 {
+			return d, fmt.Errorf("container %s: label %s: %q is no replica", c.Name, LabelReplica, n)
+		}
+		d.Replica--
+	}
 	if err := json.Unmarshal([]byte(c.Labels[LabelUnit]), &d.Settings); err != nil {
 		return d, fmt.Errorf("container %s: label %s: %w", c.Name, LabelUnit, err)
 	}
@@ -164,6 +181,9 @@ func (a App) container(u Unit, generation int64, address string) (docker.Contain
 	}
 	s := u.Spec
 	s.Name = strings.Join([]string{a.Name(), u.Role, u.Release.ID, strconv.FormatInt(generation, 10)}, "-")
+	if u.Replica > 0 {
+		s.Name += "-r" + strconv.Itoa(u.Replica+1)
+	}
 	s.Image, s.Network, s.IP, s.Restart = u.Image, NetworkName, address, "no"
 	s.Labels = map[string]string{}
 	for k, v := range u.Spec.Labels {
@@ -175,6 +195,9 @@ func (a App) container(u Unit, generation int64, address string) (docker.Contain
 		LabelAddress: address, LabelSpec: u.Hash(), LabelUnit: string(settings),
 	} {
 		s.Labels[k] = v
+	}
+	if u.Replica > 0 {
+		s.Labels[LabelReplica] = strconv.Itoa(u.Replica + 1)
 	}
 	return s, nil
 }

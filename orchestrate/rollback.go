@@ -2,6 +2,7 @@ package orchestrate
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ func Releases(found []Observed) []Stored {
 			if !strings.Contains(" "+strings.Join(s.Hosts[o.Host], " ")+" ", " "+d.Role+" ") {
 				s.Hosts[o.Host] = append(s.Hosts[o.Host], d.Role)
 			}
-			if c := o.Current(d.Role); c != nil && c.ID == d.ID {
+			if o.Serves(d) {
 				s.Serving[o.Host] = true
 			}
 		}
@@ -66,7 +67,10 @@ func Rollback(app App, version string, found []Observed, takes func(role string)
 					Help:  "`ship releases` lists what can be rolled back to; `ship deploy` brings any image",
 				}
 			}
-			want.Units[o.Host] = append(want.Units[o.Host], storedUnit(*d))
+			replicas := len(o.Current(role)) // how many is no matter of the release
+			for n := range replicas {
+				want.Units[o.Host] = append(want.Units[o.Host], storedUnit(*d, n, replicas))
+			}
 		}
 	}
 	return want, nil
@@ -95,7 +99,7 @@ func pickRelease(version string, all []Stored) (Stored, error) {
 func rolesServing(o *Observed) []string {
 	roles := map[string]bool{}
 	for _, d := range o.Deployed {
-		if c := o.Current(d.Role); c != nil {
+		if len(o.Current(d.Role)) > 0 {
 			roles[d.Role] = true
 		}
 	}
@@ -111,8 +115,8 @@ func newest(o *Observed, role, release string) *Deployed {
 	return nil
 }
 
-// storedUnit is the wish for another container like d.
-func storedUnit(d Deployed) Unit {
+// storedUnit is the wish for another container like d, as one of so many replicas.
+func storedUnit(d Deployed, n, of int) Unit {
 	spec := d.Spec
 	spec.Labels = map[string]string{}
 	for k, v := range d.Spec.Labels {
@@ -121,5 +125,9 @@ func storedUnit(d Deployed) Unit {
 		}
 	}
 	spec.Name, spec.IP, spec.Hostname = "", "", ""
-	return Unit{Role: d.Role, Release: d.Release, Image: d.Image, Spec: spec, Settings: d.Settings, hash: d.Hash}
+	u := Unit{Role: d.Role, Release: d.Release, Image: d.Image, Spec: spec, Settings: d.Settings, hash: d.Hash}.replica(n, of)
+	if n != d.Replica {
+		u.hash += "/" + strconv.Itoa(n+1)
+	}
+	return u
 }

@@ -40,9 +40,8 @@ func statusRow(app App, o *Observed, d Deployed) StatusRow {
 	if !d.Running {
 		row.Since = d.FinishedAt
 	}
-	current := o.Current(d.Role)
 	switch {
-	case current != nil && current.ID == d.ID:
+	case o.Serves(d):
 		row.Traffic = "serving"
 	case !d.Committed():
 		row.Traffic = "leftover"
@@ -52,7 +51,8 @@ func statusRow(app App, o *Observed, d Deployed) StatusRow {
 		row.Traffic = "standby"
 	}
 	if s, ok := o.Proxy.service(app.proxyService(d.Role)); ok && d.Serving {
-		row.Health, row.Answer, row.HealthAt, row.InFlight = s.Active.Health, s.Active.Last, s.Active.Since, s.Active.InFlight
+		t := target(s, d.ID)
+		row.Health, row.Answer, row.HealthAt, row.InFlight = t.Health, t.Last, t.Since, t.InFlight
 		row.Halt = s.Halt
 	}
 	return row
@@ -63,7 +63,7 @@ func Mixed(found []Observed) bool {
 	ids := map[string]bool{}
 	for i := range found {
 		for _, d := range found[i].Deployed {
-			if c := found[i].Current(d.Role); c != nil {
+			for _, c := range found[i].Current(d.Role) {
 				ids[c.Release.ID] = true
 			}
 		}

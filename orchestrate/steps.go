@@ -40,15 +40,15 @@ func (p Plan) Steps() []Step {
 		}
 		for _, u := range hp.Units {
 			if u.Act != Keep {
-				steps = append(steps, Step{hp.Host, string(u.Act), u.Role + " " + u.Release.String(), u.Cause})
+				steps = append(steps, Step{hp.Host, string(u.Act), u.name() + " " + u.Release.String(), u.Cause})
 			}
 		}
 	}
 	for n, group := range p.Groups {
 		for _, i := range group {
 			for _, u := range p.Hosts[i].Units {
-				if u.Act != Keep {
-					steps = append(steps, Step{p.Hosts[i].Host, "switch", u.Role + " " + from(u.Previous) + u.Release.String(), groupName(n, len(p.Groups))})
+				if u.Switch || u.Act != Keep && u.Settings.Service == nil {
+					steps = append(steps, Step{p.Hosts[i].Host, "switch", p.Hosts[i].switching(u), groupName(n, len(p.Groups))})
 				}
 			}
 		}
@@ -61,7 +61,11 @@ func (p Plan) Steps() []Step {
 			steps = append(steps, Step{hp.Host, "stop", s.Container.Name, s.Cause})
 		}
 		for _, d := range hp.Prune {
-			steps = append(steps, Step{hp.Host, "prune", d.Name, fmt.Sprintf("beyond the %d to retain", p.Desired.Retain)})
+			cause := fmt.Sprintf("beyond the %d to retain", p.Desired.Retain)
+			if d.Replica > 0 {
+				cause = "one container of a release is enough to come back to it"
+			}
+			steps = append(steps, Step{hp.Host, "prune", d.Name, cause})
 		}
 	}
 	return steps
@@ -74,6 +78,24 @@ func (p Plan) Text() string {
 		fmt.Fprintf(&b, "%s: %s %s (%s)\n", s.Host, s.Act, s.What, s.Cause)
 	}
 	return b.String()
+}
+
+// switching is what a unit's switch leads to.
+func (hp HostPlan) switching(u UnitPlan) string {
+	what := u.name() + " " + from(u.Previous) + u.Release.String()
+	n := 0
+	for _, v := range hp.Units {
+		if v.Role == u.Role {
+			n++
+		}
+	}
+	switch {
+	case u.Switch && n > 1:
+		return fmt.Sprintf("%s, %d replicas", what, n)
+	case u.Act == Keep:
+		return what + ", 1 replica"
+	}
+	return what
 }
 
 func from(d *Deployed) string {

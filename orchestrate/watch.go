@@ -31,7 +31,8 @@ func (r *run) pause(ctx context.Context) error {
 }
 
 // watch looks at all containers that were switched to, and returns an error as soon as one of them is found dead: it has
-// ended, the engine had to start it again, it fails its health checks for good, or most of its answers are errors. What cannot be seen is a warning.
+// ended, the engine had to start it again, it fails its health checks for good, or most of its answers are errors. What cannot
+// be seen is a warning.
 func (r *run) watch(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return nil
@@ -69,7 +70,7 @@ type watched struct {
 // switched are the host's units that serve because of this run.
 func (r *run) switched(i int, hp HostPlan) (units []watched) {
 	for n, u := range hp.Units {
-		if st := r.state[i][n]; st.committed {
+		if st := r.state[i][n]; st.committed && u.Act != Keep {
 			units = append(units, watched{u, st.id})
 		}
 	}
@@ -157,16 +158,17 @@ func ill(u watched, c docker.Container, unseen error, st proxy.Status) (failing 
 		return false, nil
 	}
 	for _, s := range st.Services {
-		if s.Name != u.Settings.Service.Name || s.Active == nil || s.Active.ID != u.id {
+		t := target(s, u.id)
+		if s.Name != u.Settings.Service.Name || t == nil {
 			continue
 		}
-		if s.Active.Health == "ejected" {
-			return false, fmt.Errorf("the proxy sends it no more requests: %s", s.Active.Last)
+		if t.Health == "ejected" {
+			return false, fmt.Errorf("the proxy sends it no more requests: %s", t.Last)
 		}
-		if now := (Tally{s.Active.Answered, s.Active.Failed}); u.Previous != nil && now.worse(u.Previous.Tally) {
+		if now := (Tally{t.Answered, t.Failed}); u.Previous != nil && now.worse(u.Previous.Tally) {
 			return false, fmt.Errorf("it answers %s with 5xx; %s did so with %s", now, u.Previous.Release, u.Previous.Tally)
 		}
-		return s.Active.Health == "failing", nil
+		return t.Health == "failing", nil
 	}
 	return false, nil
 }

@@ -32,8 +32,7 @@ func (c *LogsCmd) Run(ctx context.Context, d *deps) error {
 		var from []logFrom
 		for i := range found {
 			for _, dep := range found[i].Deployed {
-				cur := found[i].Current(dep.Role)
-				if !c.All && (cur == nil || cur.ID != dep.ID) || !matches(d.Roles, dep.Role) {
+				if !c.All && !found[i].Serves(dep) || !matches(d.Roles, dep.Role) {
 					continue
 				}
 				from = append(from, logFrom{s.fleet.Hosts[i], dep.ID, found[i].Host + " " + dep.Role + " | "})

@@ -92,13 +92,19 @@ func (c *ProxyStatusCmd) Run(ctx context.Context, d *deps) error {
 			}
 			for _, v := range o.Proxy.Status.Services {
 				row := []string{o.Host, state, v.Name, route(v.Hosts, v.PathPrefix), "none", "", "", validity(v)}
-				if v.Active != nil {
-					row[4], row[5], row[6] = v.Active.Release+" "+v.Active.Address, health(v.Active.Health, v.Active.Since, v.Active.Last), fmt.Sprint(v.Active.InFlight)
+				var more [][]string // replicas
+				for i, t := range v.Targets() {
+					target, well, busy := t.Release+" "+t.Address, health(t.Health, t.Since, t.Last), fmt.Sprint(t.InFlight)
+					if i == 0 {
+						row[4], row[5], row[6] = target, well, busy
+					} else {
+						more = append(more, []string{"", "", "", "", target, well, busy})
+					}
 				}
 				if v.Halt != nil {
 					row[5] = strings.TrimPrefix(row[5]+", "+haltText(v.Halt), ", ")
 				}
-				table = append(table, row)
+				table = append(append(table, row), more...)
 			}
 		}
 		d.table(table)
