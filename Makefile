@@ -53,9 +53,8 @@ bench-proxy: ## the proxy against kamal-proxy, HAProxy and nginx; BENCHFLAGS="-r
 	@for tool in wrk h2load haproxy nginx; do PATH=$$PATH:/usr/sbin command -v $$tool >/dev/null || { \
 		DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends wrk nghttp2-client haproxy nginx-light; break; }; done
 	$(FOR_HOST) -o bin/ship-proxy ./cmd/ship-proxy
-	hack/kamal-proxy bin/kamal-proxy
 	$(BUILD) -o bin/proxybench ./cmd/proxybench
-	bin/proxybench -proxy bin/ship-proxy -kamal-proxy bin/kamal-proxy $(BENCHFLAGS)
+	bin/proxybench -proxy bin/ship-proxy $(BENCHFLAGS)
 
 soak: ## 100 cutovers, 20 upgrades and 20 kills of the proxy under load: what is lost?
 	$(FOR_HOST) -o bin/ship-proxy ./cmd/ship-proxy

@@ -31,7 +31,7 @@ type contender struct {
 
 func contenders(o options) ([]*contender, error) {
 	all := []*contender{{name: "ship", port: 18081, tls: 18444, start: startShip, deploy: deployShip}}
-	if o.kamal != "" {
+	if o.kamal != "none" {
 		all = append(all, &contender{name: "kamal-proxy", port: 18082, tls: 18445, start: startKamal, deploy: deployKamal})
 	}
 	for _, c := range []*contender{{name: "haproxy", port: 18083, tls: 18446, start: startHAProxy}, {name: "nginx", port: 18084, tls: 18447, start: startNginx}} {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ship/internal/shiptest/module"
 )
 
 func main() {
@@ -37,22 +39,31 @@ func main() {
 // options are the flags.
 type options struct {
 	proxy  string // ship-proxy
-	kamal  string // kamal-proxy; "" = without it
+	kamal  string // kamal-proxy; "" = it is built, "none" = without it
 	rounds int
 	length time.Duration // of one run
 	only   string        // part of a case's name
 }
 
+// kamal is what ship's proxy is compared with first of all.
+var kamal = module.Program{Module: "github.com/basecamp/kamal-proxy", Version: "v0.9.2", Package: "./cmd/kamal-proxy"}
+
 func bench(ctx context.Context) error {
 	var o options
 	flag.StringVar(&o.proxy, "proxy", "bin/ship-proxy", "the ship-proxy to measure")
-	flag.StringVar(&o.kamal, "kamal-proxy", "", "a kamal-proxy to compare with")
+	flag.StringVar(&o.kamal, "kamal-proxy", "", "a kamal-proxy to compare with (default: "+kamal.Version+", built from its module); none: without it")
 	flag.IntVar(&o.rounds, "rounds", 5, "runs of each proxy in each case")
 	flag.DurationVar(&o.length, "length", 3*time.Second, "of a run")
 	flag.StringVar(&o.only, "only", "", "only the cases whose name has this in it")
 	flag.Parse()
 	if flag.NArg() > 0 || o.rounds < 1 || o.length < time.Second {
 		return fmt.Errorf("unexpected argument, no round, or a run of less than a second: see -help")
+	}
+	if o.kamal == "" {
+		var err error
+		if o.kamal, err = module.Build(ctx, kamal); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp("", "proxybench")
 	if err != nil {

@@ -5,14 +5,7 @@ package main
 import (
 	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"ship/internal/shiptest/testcert"
 )
 
 // rig is what runs: the app and the proxies.
@@ -129,25 +124,11 @@ func (r *rig) close() {
 
 // writePair makes a certificate for the proxies.
 func (r *rig) writePair() error {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: host}, DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
-	if err != nil {
-		return err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	c := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	k := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-	for name, b := range map[string][]byte{"cert.pem": c, "key.pem": k, "both.pem": slices.Concat(c, k)} {
-		if err := os.WriteFile(r.path(name), b, 0o600); err != nil {
-			return err
+	cert, key, err := testcert.Today(host)
+	for name, text := range map[string]string{"cert.pem": cert, "key.pem": key, "both.pem": cert + key} {
+		if err == nil {
+			err = os.WriteFile(r.path(name), []byte(text), 0o600)
 		}
 	}
-	return nil
+	return err
 }

@@ -4,15 +4,9 @@ package main
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +18,7 @@ import (
 	"time"
 
 	"ship/internal/shiptest/payload"
+	"ship/internal/shiptest/testcert"
 	"ship/proxy"
 )
 
@@ -75,8 +70,8 @@ func newSoak(ctx context.Context, dir string, o options) (_ *soak, err error) {
 	if err := s.startProxy(ctx); err != nil {
 		return nil, err
 	}
-	pair, err := newPair()
-	if err != nil {
+	var pair proxy.KeyPair
+	if pair.Certificate, pair.PrivateKey, err = testcert.Today(host); err != nil {
 		return nil, err
 	}
 	if _, err := s.client.Certify(ctx, service, pair, 1); err != nil {
@@ -250,24 +245,4 @@ func freeAddress() (string, error) {
 		return "", err
 	}
 	return l.Addr().String(), l.Close()
-}
-
-func newPair() (proxy.KeyPair, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return proxy.KeyPair{}, err
-	}
-	t := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, t, t, key.Public(), key)
-	if err != nil {
-		return proxy.KeyPair{}, err
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return proxy.KeyPair{}, err
-	}
-	text := func(kind string, b []byte) string {
-		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}))
-	}
-	return proxy.KeyPair{Certificate: text("CERTIFICATE", der), PrivateKey: text("PRIVATE KEY", private)}, nil
 }

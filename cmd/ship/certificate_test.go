@@ -2,13 +2,8 @@ package main_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -17,27 +12,18 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ship/internal/shiptest/testcert"
 )
 
 // issue makes a certificate for the name, and its key, both PEM.
 func issue(t *testing.T, name string, ends time.Time) (cert, key string) {
 	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := testcert.SelfSigned(time.Now().Add(-30*24*time.Hour), ends, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	serial, _ := rand.Int(rand.Reader, big.NewInt(1<<62))
-	c := &x509.Certificate{SerialNumber: serial, NotBefore: time.Now().Add(-30 * 24 * time.Hour), NotAfter: ends, DNSNames: []string{name},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: b}))
+	return cert, key
 }
 
 // servesTLS fails unless the service answers on the host by HTTP/2, with the version and this very certificate.
