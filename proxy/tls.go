@@ -49,9 +49,10 @@ func (c *secure) config() *tls.Config {
 	}
 }
 
-// http2Config ends connections whose client is gone without a word, and bounds what one client makes us hold.
+// http2Config ends connections whose client is gone without a word, and bounds what one client makes us hold: frames are of the
+// size that every client may send unasked (RFC 9113, 4.2).
 func http2Config() *http.HTTP2Config {
-	return &http.HTTP2Config{MaxConcurrentStreams: 250, SendPingTimeout: 45 * time.Second, PingTimeout: 15 * time.Second}
+	return &http.HTTP2Config{MaxConcurrentStreams: 250, MaxReadFrameSize: 16 << 10, SendPingTimeout: 45 * time.Second, PingTimeout: 15 * time.Second}
 }
 
 // listenTLS has the socket for https: from the predecessor, else from the master, else anew if a service needs it. That it

@@ -16,6 +16,8 @@ import (
 type Program struct {
 	Module, Version string // "github.com/letsencrypt/pebble/v2", "v2.10.1"
 	Package         string // in it: "./cmd/pebble"
+
+	Requires []string // "example.com/x v1.2.3": what a module from before there was go.mod is built with
 }
 
 // Build returns the program's path. It makes it the first time on a machine, from what the module proxy has and the checksum
@@ -73,5 +75,9 @@ func download(ctx context.Context, work string, p Program) (string, error) {
 		return "", fmt.Errorf("download %s: %w", p.Module, err)
 	}
 	source := filepath.Join(work, "src")
-	return source, os.CopyFS(source, os.DirFS(m.Dir))
+	if err := os.CopyFS(source, os.DirFS(m.Dir)); err != nil || len(p.Requires) == 0 {
+		return source, err
+	}
+	text := "module " + p.Module + "\n\ngo 1.24\n\nrequire (\n\t" + strings.Join(p.Requires, "\n\t") + "\n)\n"
+	return source, os.WriteFile(filepath.Join(source, "go.mod"), []byte(text), 0o644)
 }
