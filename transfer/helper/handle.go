@@ -74,7 +74,8 @@ func parsed[T any](p []byte, do func(T) error) error {
 // blob is an open blob of this run.
 type blob struct {
 	*chunk.Blob
-	own bool // made here
+	name string
+	own  bool // made here
 
 	mu   sync.Mutex
 	list []func() // still to be done, in order
@@ -91,7 +92,7 @@ func (s *session) later(id uint32, do func(*blob) error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.list = append(b.list, func() {
-		if err := do(b); err != nil {
+		if err := do(b); err != nil && !errors.Is(err, chunk.ErrClosed) { // it was dropped or opened again meanwhile
 			s.stop(err)
 		}
 	})
@@ -117,16 +118,36 @@ func (b *blob) work() {
 	}
 }
 
+// openBlob opens a blob. Who opens a number or a name again has given up the blob that was open under it: that one is
+// closed first, for its chunks are locked until then.
 func (s *session) openBlob(o wire.Open) error {
+	s.closeBlobs(func(id uint32, b *blob) bool { return id == o.Blob || b.name == o.Name })
 	b, err := s.store.Blob(chunk.Name(o.Name))
 	if err != nil {
 		return s.failed(o.Blob, err)
 	}
 	s.mu.Lock()
-	s.blobs[o.Blob] = &blob{Blob: b}
+	s.blobs[o.Blob] = &blob{Blob: b, name: o.Name}
 	s.mu.Unlock()
 	s.node.Add(o.Blob, b)
 	return nil
+}
+
+// closeBlobs closes the blobs that are given up, and keeps what is held of them.
+func (s *session) closeBlobs(givenUp func(id uint32, b *blob) bool) {
+	s.mu.Lock()
+	old := make(map[uint32]*blob)
+	for id, b := range s.blobs {
+		if givenUp(id, b) {
+			old[id] = b
+			delete(s.blobs, id)
+		}
+	}
+	s.mu.Unlock()
+	for id, b := range old {
+		s.node.Drop(id)
+		b.Close()
+	}
 }
 
 func (s *session) blob(id uint32) *blob {
@@ -136,12 +157,16 @@ func (s *session) blob(id uint32) *blob {
 }
 
 // announce takes in digests, and tells which of their chunks an earlier run has left here.
+// A blob that is closed meanwhile is chunk.ErrClosed.
 func (s *session) announce(b *blob, a wire.Announce) error {
 	sums := make([]chunk.Sum, len(a.Sums))
 	for i, x := range a.Sums {
 		sums[i] = x
 	}
 	have, err := b.Announce(int(a.First), sums)
+	if errors.Is(err, chunk.ErrClosed) {
+		return err
+	}
 	if err != nil {
 		return s.failed(a.Blob, err)
 	}
@@ -161,10 +186,11 @@ func (s *session) announce(b *blob, a wire.Announce) error {
 }
 
 func (s *session) finish(b *blob, f wire.Finish) error {
-	if err := b.Finish(f.Size); err != nil {
-		return s.failed(f.Blob, err)
+	err := b.Finish(f.Size)
+	if err == nil || errors.Is(err, chunk.ErrClosed) {
+		return err
 	}
-	return nil
+	return s.failed(f.Blob, err)
 }
 
 func (s *session) drop(id uint32) {

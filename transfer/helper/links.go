@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"ship/transfer/chunk"
 	"ship/transfer/place"
 	"ship/transfer/wire"
 )
@@ -119,7 +120,11 @@ func (s *session) receive(c *wire.Conn) error {
 		if err != nil {
 			return err
 		}
-		if err := s.node.Put(x.Blob, int(x.Index), x.Data); err != nil {
+		err = s.node.Put(x.Blob, int(x.Index), x.Data)
+		if errors.Is(err, chunk.ErrClosed) || errors.Is(err, chunk.ErrUnknown) {
+			continue // it was on its way when the blob was dropped or opened again
+		}
+		if err != nil {
 			if err := s.failed(x.Blob, err); err != nil {
 				return err
 			}
