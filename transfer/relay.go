@@ -157,7 +157,8 @@ func (r *relay) load(ctx context.Context, from io.Reader) (docker.LoadResult, er
 	return r.member.Load(ctx, from)
 }
 
-// blobName is how helpers name a layer's blob in every run.
+// blobName is how helpers name a layer's blob in every run. All names of what a layer can be made of begin with its own
+// word: once it is there, a helper drops what earlier runs have left of them (chunk.Name).
 func blobName(d layers.DiffID, z layers.Compression) string {
 	return strings.ToLower(d.Hex()) + "." + string(z)
 }
@@ -172,5 +173,5 @@ func madeName(d layers.DiffID, zstd bool) string {
 
 // patchName is how helpers name a patch.
 func patchName(base, target layers.DiffID) string {
-	return base.Hex()[:32] + "." + target.Hex() + ".patch"
+	return target.Hex() + "." + base.Hex()[:32] + ".patch"
 }

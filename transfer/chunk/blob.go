@@ -114,8 +114,14 @@ func (b *Blob) Keep() { b.store.touch(b.name) }
 // Close ends the use of the blob and keeps what is held for a later run; of a private one nothing.
 func (b *Blob) Close() { b.shut(b.private) }
 
-// Remove closes the blob and deletes what is held.
-func (b *Blob) Remove() { b.shut(true) }
+// Remove closes the blob and deletes what is held, of others of the same stem too, unless somebody uses them: they were
+// other ways to what there is now.
+func (b *Blob) Remove() {
+	b.shut(true)
+	if !b.private {
+		b.store.removeStem(b.name.stem())
+	}
+}
 
 func (b *Blob) shut(remove bool) {
 	b.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -48,6 +49,22 @@ func TestResume(t *testing.T) {
 	if n := announce(t, openBlob(t, b.store, "a"), sums, len(p)); n != 0 {
 		t.Errorf("%d chunks held after removal", n)
 	}
+}
+
+// A layer that is there needs none of the forms in which earlier runs began to bring it.
+func TestRemoveOtherForms(t *testing.T) {
+	dir := t.TempDir()
+	s := openStore(t, dir)
+	for _, n := range []Name{"a.gzip", "a.base.patch", "a2.gzip", "b.a", "a.in-use"} {
+		keep(t, s, dir, n, 1, 0)
+	}
+	used := openBlob(t, s, "a.in-use")
+	openBlob(t, s, "a.made").Remove()
+	want := []string{"a.in-use.data", "a.in-use.sums", "a2.gzip.data", "a2.gzip.sums", "b.a.data", "b.a.sums"}
+	if got := names(t, dir); !slices.Equal(got, want) {
+		t.Errorf("left: %q, expected %q", got, want)
+	}
+	used.Close()
 }
 
 // What a power loss, a full disk or a stranger does to the files costs chunks, never right bytes.

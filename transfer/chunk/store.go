@@ -18,8 +18,14 @@ const MaxChunks = 1 << 20
 // maxAge is how long a blob is kept that nobody has used.
 const maxAge = 7 * 24 * time.Hour
 
-// Name names a blob's files: 1 to 160 of a to z, 0 to 9, dot and hyphen.
+// Name names a blob's files: 1 to 160 of a to z, 0 to 9, dot and hyphen. Its stem, which is what comes before the first
+// dot, names what the blob brings: one layer may come in several forms.
 type Name string
+
+func (n Name) stem() string {
+	stem, _, _ := strings.Cut(string(n), ".")
+	return stem
+}
 
 // maxName is below what file systems allow, suffix included.
 const maxName = 160

@@ -87,3 +87,16 @@ func (s *Store) removeUnused(n Name) bool {
 	log.Close()
 	return true
 }
+
+// removeStem removes the blobs of a stem that are not in use. What cannot be removed now is swept later.
+func (s *Store) removeStem(stem string) {
+	blobs, err := s.list()
+	if err != nil {
+		return
+	}
+	for _, b := range blobs {
+		if b.name.stem() == stem {
+			s.removeUnused(b.name)
+		}
+	}
+}
