@@ -36,7 +36,7 @@ func (e *HostError) Hint() string {
 	case errors.As(e.Err, &own):
 		return own.Hint()
 	case errors.Is(e.Err, ErrDiskFull):
-		return "make room on the host (`docker system df`, `ship prune`) and run again: nothing was left behind"
+		return "make room on the host (`docker system df`, `ship prune`) and run again: only what it still lacks is sent"
 	case errors.As(e.Err, &wrong):
 		return "the image source is damaged or changed while it was read; nothing was loaded from it"
 	case e.Step == "send":

@@ -140,7 +140,7 @@ func (p *push) host(ctx context.Context, index int, h Host) Result {
 	defer p.asked.tell(index, nil)
 	var again retries
 	for first := true; ; first = false {
-		a := attempt{push: p, host: h, link: markLink(h.Remote), index: index, tell: tell, result: &r, first: first, whole: again.whole, own: again.own}
+		a := attempt{push: p, host: h, link: markLink(h.Remote), index: index, tell: tell, result: &r, first: first, whole: again.whole, own: again.own, full: again.full}
 		err := a.do(ctx)
 		r.Bytes = tell.bytes()
 		if err == nil {
@@ -173,8 +173,9 @@ type attempt struct {
 	tell   *progress
 	result *Result
 	first  bool
-	whole  bool // no patches: one could not be applied
-	own    bool // no layers that other hosts make: the engine did not take them
+	whole  bool  // no patches: one could not be applied
+	own    bool  // no layers that other hosts make: the engine did not take them
+	full   error // the folder for chunks, which may be on a disk of its own, was full: no helper
 }
 
 func (a *attempt) do(ctx context.Context) error {
@@ -189,7 +190,7 @@ func (a *attempt) do(ctx context.Context) error {
 		a.result.Held = len(asked.Image.Layers) - len(plan.Missing)
 	}
 	if plan.Refused != nil {
-		return plan.Refused
+		return a.refusal(plan)
 	}
 	if id := asked.Holding.tagged; id != "" {
 		a.asked.tell(a.index, &routable{plan: plan, group: a.host.Group, helper: a.crew.can(a.host)})
@@ -278,7 +279,7 @@ func (a *attempt) courier(ctx context.Context, plan HostPlan) (courier, error) {
 		route.Sources = nil
 	}
 	plain := direct{engine: a.host.Engine, spool: a.Spool, image: plan.Image, accept: plan.Accept, progress: a.tell}
-	if !route.Helper {
+	if !route.Helper || a.full != nil {
 		return plain, nil
 	}
 	a.tell.phase("helper")

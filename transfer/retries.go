@@ -23,8 +23,9 @@ type retries struct {
 	restarts int       // of the helper
 	broke    time.Time // when the link broke first since it worked last; zero = it has not
 	pause    time.Duration
-	whole    bool // a patch could not be applied: layers are sent whole from now on
-	own      bool // what other hosts made was not taken: all is made here from now on
+	whole    bool  // a patch could not be applied: layers are sent whole from now on
+	own      bool  // what other hosts made was not taken: all is made here from now on
+	full     error // there was no room for chunks: it goes without a helper from now on
 }
 
 // after returns why there is another attempt, once it is time for it; false = there is none. lost tells whether the link
@@ -43,6 +44,9 @@ func (r *retries) after(ctx context.Context, err error, lost bool) (string, bool
 	case errors.As(err, &made) && !r.own:
 		r.own = true
 		return "sending from here what other hosts had: " + made.Error(), true
+	case errors.Is(err, swarm.ErrFull) && r.full == nil:
+		r.full = err
+		return "trying without a helper: " + err.Error(), true
 	case errors.Is(err, errGone):
 		r.dropped++
 		return "the host dropped layers meanwhile, asking again", r.dropped < maxTries
@@ -70,4 +74,12 @@ func (r *retries) reconnect(ctx context.Context, err error) (string, bool) {
 		return "", false
 	}
 	return fmt.Sprintf("calling the host again: %v", err), true
+}
+
+// refusal is why a host is sent nothing, or no more: if its disk is too small now because it has become full, that.
+func (a *attempt) refusal(plan HostPlan) error {
+	if a.full != nil {
+		return a.full
+	}
+	return plan.Refused
 }

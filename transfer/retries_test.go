@@ -41,6 +41,8 @@ func TestRetries(t *testing.T) {
 		"the helper ended":           {gone, false, mostRestarts, 0, 0},
 		"the base is damaged":        {&swarm.BaseError{Reason: "bytes"}, false, 1, 0, 0},
 		"what another host made":     {onlyMade(&docker.LoadError{Message: "wrong diff id"}), false, 1, 0, 0},
+		"no room for chunks":         {fmt.Errorf("%w: %w", ErrDiskFull, swarm.ErrFull), false, 1, 0, 0},
+		"no room to load":            {fmt.Errorf("load: %w", ErrDiskFull), false, 0, 0, 0},
 		"the link is down":           {gone, true, 8, reconnectFor, reconnectFor + mostPause},
 		"the link is down, whatever": {other, true, 8, reconnectFor, reconnectFor + mostPause},
 	} {
