@@ -102,7 +102,7 @@ func (c *crew) claim(ctx context.Context, name string) (*joining, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.swarm == nil {
-		c.swarm = swarm.New(context.WithoutCancel(ctx), string(newRun()), swarm.Options{Helpers: c.opt.Helpers, Emit: c.opt.Emit, Star: c.opt.Star})
+		c.swarm = swarm.New(context.WithoutCancel(ctx), string(newRun()), swarm.Options{Helpers: c.opt.Helpers, Emit: c.opt.Emit, Star: c.opt.Star, Uplink: c.opt.Uplink})
 	}
 	if j := c.joining[name]; j != nil {
 		return j, false

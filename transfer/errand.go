@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"slices"
 
 	"ship/layers"
 	"ship/transfer/swarm"
@@ -15,7 +16,7 @@ func (a *attempt) wholeLayer(m *swarm.Member, plan HostPlan, i int, maker *swarm
 	if maker != nil {
 		// How it stores the layer, it says when it begins: one that it has with gzip, it sends so.
 		p := wire.Produce{DiffID: string(l.DiffID), Zstd: plan.Accept.Zstd}
-		return &errand{want: m.Ask(madeName(l.DiffID, p.Zstd), nil, maker, p, a.tell.arrived), made: true}
+		return &errand{want: m.Ask(madeName(l.DiffID, p.Zstd), nil, maker, p, a.tell.arrived), made: true, maker: maker.Name, only: a.readFrom(maker.Name)}
 	}
 	accept := layers.Accept{Zstd: true} // a helper unpacks what its engine cannot, so that one blob does for all
 	z := accept.Encoding(l.Blob.Compression)
@@ -26,6 +27,11 @@ func (a *attempt) wholeLayer(m *swarm.Member, plan HostPlan, i int, maker *swarm
 		e.unpacked = func(ctx context.Context) (int64, error) { return a.Spool.PlainSize(ctx, plan.Image, i) }
 	}
 	return e
+}
+
+// readFrom tells whether the image itself is read from a host: it does not come sooner from here than from there.
+func (a *attempt) readFrom(name string) bool {
+	return slices.ContainsFunc(a.Sources, func(h Host) bool { return h.Name == name })
 }
 
 // ownLayer takes layer i from where the host has it, in another place of another image: nothing is sent.

@@ -39,6 +39,8 @@ type errand struct {
 	want  *swarm.Want
 	blob  layers.Blob // of a whole layer: its compression
 	made  bool        // by a host, whose word on the compression counts
+	maker string      // that host
+	only  bool        // it is the only one that can make it
 	patch *patchOf    // nil = the layer whole
 	own   *base       // the host has it: there is no want
 	// unpacked, if set, tells how large the layer becomes when the helper unpacks it for its engine.
@@ -66,7 +68,7 @@ func (r *relay) layer(ctx context.Context, i int) (parcel, error) {
 		x := wire.Splice{Own: true, Size: n, Base: string(l.DiffID), BaseImage: e.own.image}
 		return plainParcel(l.DiffID, x), nil
 	}
-	size, digest, err := e.want.Wait(ctx)
+	e, size, digest, err := r.first(ctx, i, e)
 	if err != nil && r.member.Err() != nil {
 		err = r.member.Err() // whatever else failed meanwhile
 	}

@@ -24,9 +24,11 @@ type blob struct {
 	src   Source
 	maker *Member // that holds the layer and makes the blob; nil = made here
 	zstd  bool    // how the maker compresses it, else with gzip
-	wants map[*Member]*Want
-	err   error
-	next  int // all chunks below it are wherever they are wanted
+	// outpaced is closed when the maker is; nil without one.
+	outpaced chan struct{}
+	wants    map[*Member]*Want
+	err      error
+	next     int // all chunks below it are wherever they are wanted
 }
 
 // chunkSize is how many bytes chunk i has.
@@ -78,6 +80,9 @@ func (w *Want) Zstd() bool {
 	return w.b.zstd
 }
 
+// errDropped: the member needs the blob no more.
+var errDropped = errors.New("it is not needed any more")
+
 // ErrMaker is wrapped by the error of a Want whose blob was made by a member that failed: it can still be made here.
 var ErrMaker = errors.New("the host that held it could not send it")
 
@@ -97,6 +102,10 @@ func (m *Member) Ask(name string, open Opener, maker *Member, p wire.Produce, by
 		case maker.err != nil: // it ended since it was chosen: there is nobody to ask
 			s.failLocked(b, maker.err)
 		default:
+			b.outpaced = make(chan struct{})
+			if maker.outpaced {
+				close(b.outpaced)
+			}
 			maker.produced = b.asked
 			p.Blob = b.id
 			maker.say(func(c *wire.Conn) error { return c.SendJSON(wire.KindOpen, wire.Open{Blob: b.id, Name: name}) })

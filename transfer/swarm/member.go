@@ -69,6 +69,8 @@ type Member struct {
 	giving   int  // hosts that it is giving the helper to
 	heard    time.Time
 	silent   int       // seconds since it was heard, or took bytes of a chunk
+	gives    time.Time // since when others get from it what it makes; zero = there is nothing to get
+	outpaced bool      // what it makes would come much sooner from here
 	produced time.Time // when it last told of a chunk of a blob that it makes, or was asked for one
 	links    map[*Member]*link
 	wants    map[uint32]*Want

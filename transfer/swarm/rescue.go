@@ -6,8 +6,15 @@ import "time"
 // lacks, is fed from here. It is longer than two members may take to be linked: what is fed too early leaves here twice.
 const rescueAfter = linkPatience + 4*time.Second
 
+// rescueMaker times longer it takes where the chunks come from the member that makes them: what it would send here for
+// others goes over the line that is slow.
+const rescueMaker = 4
+
 // rescue finds members to which their peers bring nothing, and has them fed from here until a peer brings something.
 func (s *Swarm) rescue(b *blob, now time.Time, patience time.Duration) {
+	if b.maker != nil {
+		patience *= rescueMaker
+	}
 	for _, w := range b.wants {
 		if !w.open() || w.alone || now.Sub(w.moved) < patience {
 			continue

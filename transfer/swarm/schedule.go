@@ -26,6 +26,7 @@ type key struct {
 // that has it nowhere, to the member of the island with the least under way.
 func (s *Swarm) schedule(now time.Time) {
 	late := s.late()
+	s.outpace(now)
 	for _, b := range s.blobs {
 		if b.err != nil || !b.wanted() {
 			continue
@@ -229,6 +230,9 @@ func (m *Member) acknowledge(b *blob, i int, now time.Time) bool {
 	d := now.Sub(since)
 	m.pace.took(d, len(m.under)+1)
 	s := m.swarm
+	if b.maker == nil { // what others make comes here first, over a line of its own
+		s.line.sent(b.chunkSize(i), now)
+	}
 	if s.delays = append(s.delays, d); len(s.delays) > maxDelays {
 		s.delays = s.delays[1:]
 	}

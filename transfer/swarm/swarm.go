@@ -17,6 +17,7 @@ type Options struct {
 	Emit    event.Func
 	Quota   int64 // bytes of chunks that a host may keep between runs; 0 = DefaultQuota
 	Star    bool  // hosts are not to talk to each other: each is fed from here
+	Uplink  int64 // bytes a second that leave here, as measured in an earlier run; 0 = not known
 }
 
 // DefaultQuota of chunks kept on a host between runs, in bytes.
@@ -39,6 +40,8 @@ type Swarm struct {
 	byName  map[string]*blob
 	first   map[string]chan struct{} // by kind of host: closed when the first of them has the helper, or will not
 	delays  []time.Duration          // of chunks lately pushed, from queueing to the member's word
+	line    line
+	judged  time.Time // when makers were looked at last
 }
 
 // New makes an empty swarm, which works until Close. ctx ends all of it.
