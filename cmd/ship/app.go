@@ -31,6 +31,19 @@ type target struct {
 
 // loadTarget reads the configuration and applies -H and -r.
 func (d *deps) loadTarget() (*target, error) {
+	conf, err := d.loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	t := &target{conf: conf, app: orchestrate.App{Service: conf.Service, Destination: conf.Destination}, whole: len(d.Hosts)+len(d.Roles) == 0}
+	if err := t.filter(d.Hosts, d.Roles); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// loadConfig reads the configuration that is named or found.
+func (d *deps) loadConfig() (*config.App, error) {
 	file := d.ConfigFile
 	if file == "" {
 		found, err := config.Find(".")
@@ -47,11 +60,7 @@ func (d *deps) loadTarget() (*target, error) {
 		}
 		return nil, &usageError{err, "`ship init` writes a configuration to start from"}
 	}
-	t := &target{conf: conf, app: orchestrate.App{Service: conf.Service, Destination: conf.Destination}, whole: len(d.Hosts)+len(d.Roles) == 0}
-	if err := t.filter(d.Hosts, d.Roles); err != nil {
-		return nil, err
-	}
-	return t, nil
+	return conf, nil
 }
 
 // filter leaves the roles and hosts that match the globs, and refuses what matches nothing.
@@ -98,7 +107,7 @@ func (d *deps) connectTarget(ctx context.Context, t *target) (*fleet, error) {
 		return nil, err
 	}
 	for i := range f.Hosts {
-		f.Hosts[i].Group = t.conf.Transfer.Groups[f.Hosts[i].Name]
+		f.Hosts[i].Group = groupOf(t.conf.Transfer, f.Hosts[i].Name)
 	}
 	return f, nil
 }

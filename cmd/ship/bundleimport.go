@@ -56,31 +56,53 @@ func (c *BundleImportCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	hosts, closeHosts, err := c.hosts(ctx, d)
+	hosts, settings, closeHosts, err := c.hosts(ctx, d)
 	if err != nil {
 		return err
 	}
 	defer closeHosts()
-	return d.importTo(ctx, f, tag, hosts)
+	return d.importTo(ctx, f, tag, hosts, settings)
 }
 
-// hosts connects to where the image shall go.
-func (c *BundleImportCmd) hosts(ctx context.Context, d *deps) ([]transfer.Host, func(), error) {
+// hosts connects to where the image shall go, and says how it goes there.
+func (c *BundleImportCmd) hosts(ctx context.Context, d *deps) ([]transfer.Host, config.Transfer, func(), error) {
 	var none *config.NotFoundError
 	if len(c.To) == 0 && d.ConfigFile == "" {
 		if _, err := config.Find("."); errors.As(err, &none) {
-			return d.localHost()
+			hosts, closeHost, err := d.localHost()
+			return hosts, config.DefaultTransfer(), closeHost, err
 		}
 	}
-	f, err := d.connectNamed(ctx, c.To)
+	f, settings, err := d.connectImport(ctx, unique(c.To))
 	if err != nil {
-		return nil, nil, err
+		return nil, settings, nil, err
 	}
 	hosts := make([]transfer.Host, len(f.Hosts))
 	for i, h := range f.Hosts {
+		h.Group = groupOf(settings, h.Name)
 		hosts[i] = orchestrate.TransferHost(h)
 	}
-	return hosts, f.Close, nil
+	return hosts, settings, f.Close, nil
+}
+
+// connectImport opens links to the hosts that were named, or else to those of the configuration.
+func (d *deps) connectImport(ctx context.Context, names []string) (*fleet, config.Transfer, error) {
+	if len(names) == 0 {
+		t, err := d.loadTarget()
+		if err != nil {
+			return nil, config.Transfer{}, err
+		}
+		f, err := d.connectTarget(ctx, t)
+		return f, t.conf.Transfer, err
+	}
+	settings, err := d.namedTransfer()
+	if err != nil {
+		return nil, settings, err
+	}
+	o := d.sshOptions()
+	o.Limit = d.limit(settings.BWLimit)
+	f, err := d.connect(ctx, names, o)
+	return f, settings, err
 }
 
 // localHost is this machine's engine as a host.
@@ -95,8 +117,8 @@ func (d *deps) localHost() ([]transfer.Host, func(), error) {
 
 // importTo pushes to the hosts that hold what the bundle leaves out. The others are refused before anything is sent to
 // them, and keep nobody from getting the image.
-func (d *deps) importTo(ctx context.Context, f *bundle.File, tag string, hosts []transfer.Host) error {
-	o, closeSpool, err := d.transfer(config.DefaultTransfer())
+func (d *deps) importTo(ctx context.Context, f *bundle.File, tag string, hosts []transfer.Host, settings config.Transfer) error {
+	o, closeSpool, err := d.transfer(settings)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"ship/transfer"
 )
 
-// PushCmd sends an image to hosts. It needs no configuration.
+// PushCmd sends an image to hosts. It needs no configuration; of one that is there only `transfer:` counts.
 type PushCmd struct {
 	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF]."`
 	To     []string `arg:"" name:"host" help:"Hosts, as ssh takes them: user@name:port or an alias."`
@@ -38,6 +38,10 @@ type pushHostResult struct {
 
 // Run is the command.
 func (c *PushCmd) Run(ctx context.Context, d *deps) error {
+	settings, err := d.namedTransfer()
+	if err != nil {
+		return err
+	}
 	src, ref, closeSource, err := d.openSource(ctx, c.Source)
 	if err != nil {
 		return err
@@ -47,7 +51,9 @@ func (c *PushCmd) Run(ctx context.Context, d *deps) error {
 	if err != nil {
 		return err
 	}
-	return d.send(ctx, src, tag, unique(c.To), d.sshOptions(), config.DefaultTransfer(), c.DryRun)
+	o := d.sshOptions()
+	o.Limit = d.limit(settings.BWLimit)
+	return d.send(ctx, src, tag, unique(c.To), o, settings, c.DryRun)
 }
 
 // send pushes to hosts and tells what became of it.
@@ -65,7 +71,7 @@ func (d *deps) send(ctx context.Context, src layers.Source, tag string, names []
 	o.Tag, o.Sources = tag, sources
 	hosts := make([]transfer.Host, len(f.Hosts))
 	for i, h := range f.Hosts {
-		h.Group = settings.Groups[h.Name]
+		h.Group = groupOf(settings, h.Name)
 		hosts[i] = orchestrate.TransferHost(h)
 	}
 	if dry {

@@ -36,7 +36,12 @@ func (c *SeedCmd) Run(ctx context.Context, d *deps) error {
 		return &usageError{err, "name it with --tag shop:v1"}
 	}
 	names, o, settings := unique(c.To), d.sshOptions(), config.DefaultTransfer()
-	if len(names) == 0 {
+	if len(names) > 0 {
+		if settings, err = d.namedTransfer(); err != nil {
+			return err
+		}
+		o.Limit = d.limit(settings.BWLimit)
+	} else {
 		t, err := d.loadTarget()
 		if err != nil {
 			return err
@@ -52,7 +57,7 @@ func (c *SeedCmd) Run(ctx context.Context, d *deps) error {
 		return err
 	}
 	defer closeSource()
-	from.Group = settings.Groups[from.Name]
+	from.Group = groupOf(settings, from.Name)
 	return d.send(ctx, src, tag, names, o, settings, c.DryRun, from)
 }
 
