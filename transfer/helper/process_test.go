@@ -19,10 +19,13 @@ import (
 	"ship/transfer/wire"
 )
 
-func build(t *testing.T) string {
+// build makes the program; env says what for, if not for this machine.
+func build(t *testing.T, env ...string) string {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "ship-helper")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "ship/cmd/ship-helper").CombinedOutput(); err != nil {
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid=", "-o", program, "ship/cmd/ship-helper")
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return program
