@@ -11,7 +11,7 @@ import (
 
 	"ship/internal/docker"
 	"ship/internal/event"
-	"ship/internal/sshx"
+	"ship/internal/plain"
 	"ship/orchestrate"
 )
 
@@ -93,7 +93,7 @@ func copyLog(ctx context.Context, f logFrom, o docker.LogOptions, line func(stri
 	for {
 		text, err := r.ReadSlice('\n')
 		if len(text) > 0 {
-			line(sshx.Clean(strings.TrimRight(string(text), "\r\n"), maxLogLine))
+			line(plain.Text(strings.TrimRight(string(text), "\r\n"), maxLogLine))
 		}
 		switch {
 		case err == nil || errors.Is(err, bufio.ErrBufferFull):

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"ship/internal/event"
-	"ship/internal/sshx"
+	"ship/internal/plain"
 	"ship/internal/ui"
 	"ship/orchestrate"
 	"ship/proxy"
@@ -160,9 +160,9 @@ func (t *target) proxied() map[string][]string {
 
 // haltText is a halt as a table shows it.
 func haltText(h *proxy.Halt) string {
-	text := sshx.Clean(string(h.Kind), maxAnswerText) + " for " + ui.Duration(time.Since(h.Since).Round(time.Second))
+	text := plain.Text(string(h.Kind), maxAnswerText) + " for " + ui.Duration(time.Since(h.Since).Round(time.Second))
 	if h.Message != "" {
-		text += ": " + sshx.Clean(h.Message, maxAnswerText)
+		text += ": " + plain.Text(h.Message, maxAnswerText)
 	}
 	return strings.TrimSpace(text)
 }

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"ship/internal/sshx"
+	"ship/internal/plain"
 	"ship/internal/ui"
 	"ship/orchestrate"
 )
@@ -54,12 +54,12 @@ const maxAnswerText = 100
 
 // health is how a target is, since when, and what it answered last.
 func health(state string, since time.Time, answer string) string {
-	state = sshx.Clean(state, maxAnswerText)
+	state = plain.Text(state, maxAnswerText)
 	if !since.IsZero() {
 		state += " for " + ui.Duration(max(0, time.Since(since)).Round(time.Second))
 	}
 	if answer != "" {
-		state += ", " + sshx.Clean(answer, maxAnswerText)
+		state += ", " + plain.Text(answer, maxAnswerText)
 	}
 	return state
 }

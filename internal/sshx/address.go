@@ -20,7 +20,7 @@ func parseAddress(spec string) (address, error) {
 	rest := strings.TrimSuffix(strings.TrimPrefix(spec, "ssh://"), "/")
 	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
 		a.user, rest = rest[:i], rest[i+1:]
-		if !plain(strings.ReplaceAll(a.user, "@", "")) { // a directory login: anna@corp.example
+		if !plainName(strings.ReplaceAll(a.user, "@", "")) { // a directory login: anna@corp.example
 			return a, fmt.Errorf("host %q: not a user name: %q", spec, a.user)
 		}
 	}
@@ -44,7 +44,7 @@ func parseAddress(spec string) (address, error) {
 	case colons > 1 && net.ParseIP(zoneless(rest)) == nil:
 		return a, fmt.Errorf("host %q: neither host:port nor an IPv6 address", spec)
 	}
-	if !plain(host) {
+	if !plainName(host) {
 		return a, fmt.Errorf("host %q: not a host name", spec)
 	}
 	a.host = host
@@ -73,8 +73,8 @@ func parseJump(value string) ([]string, error) {
 	return hops, nil
 }
 
-// plain tells names that mean themselves to every shell and to ssh's own argument parser.
-func plain(name string) bool {
+// plainName tells names that mean themselves to every shell and to ssh's own argument parser.
+func plainName(name string) bool {
 	if name == "" || len(name) > 255 || name[0] == '-' {
 		return false
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"ship/internal/plain"
 )
 
 // maxCommand is how many bytes a remote command line may have: Linux takes no longer word.
@@ -44,5 +46,5 @@ func (c Command) name() string {
 	case c.Script != "":
 		return "script"
 	}
-	return Clean(strings.Join(c.Argv, " "), 60)
+	return plain.Text(strings.Join(c.Argv, " "), 60)
 }

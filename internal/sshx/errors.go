@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ship/internal/plain"
 )
 
 // ErrLinkLost is wrapped by everything that fails because the connection broke or the host stopped answering.
@@ -116,7 +118,7 @@ func (e *ExitError) Error() string {
 // lastLine is the last line of s with anything in it, bounded for a message.
 func lastLine(s string) string {
 	s = strings.TrimSpace(s)
-	return Clean(s[strings.LastIndexByte(s, '\n')+1:], 400)
+	return plain.Text(s[strings.LastIndexByte(s, '\n')+1:], 400)
 }
 
 // reason says in words what err means.

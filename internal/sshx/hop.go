@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"golang.org/x/crypto/ssh"
+
+	"ship/internal/plain"
 )
 
 // clientVersion is what sshd's log shows.
@@ -127,7 +129,7 @@ func unreachable(ctx context.Context, s settings, err error, connected bool) *Un
 		e.Err = &reason{"the jump host does not forward to " + s.addr(), err}
 		e.hint = "the jump host's sshd_config needs AllowTcpForwarding local (or yes), and PermitOpen for this host"
 	case errors.As(err, &closed):
-		e.Err = &reason{"the jump host cannot reach " + s.addr() + ": " + Clean(closed.Message, 200), err}
+		e.Err = &reason{"the jump host cannot reach " + s.addr() + ": " + plain.Text(closed.Message, 200), err}
 	}
 	return e
 }
@@ -145,7 +147,7 @@ func plainReason(err error) string {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return "no answer"
 	}
-	text := Clean(err.Error(), 300)
+	text := plain.Text(err.Error(), 300)
 	for _, noise := range []string{"ssh: handshake failed: ", "ssh: "} {
 		text = strings.TrimPrefix(text, noise)
 	}

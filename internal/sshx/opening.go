@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"ship/internal/plain"
 )
 
 // opening is a channel with a command in it, or why there is none.
@@ -50,7 +52,7 @@ func (c *Client) openInTurn(ctx context.Context, name, line string) (opening, er
 			alone = time.Now()
 		}
 		if time.Since(alone) > grace {
-			return opening{}, fmt.Errorf("%s: %s takes no more sessions (MaxSessions in its sshd_config): %s", name, c.host, Clean(refused.Message, 100))
+			return opening{}, fmt.Errorf("%s: %s takes no more sessions (MaxSessions in its sshd_config): %s", name, c.host, plain.Text(refused.Message, 100))
 		}
 		if err := c.pause(ctx, want.probe); err != nil {
 			return opening{}, err

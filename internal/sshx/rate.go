@@ -6,6 +6,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"ship/internal/plain"
 )
 
 // leastRate is the slowest limit, in bytes a second: below it a login takes longer than its timeout.
@@ -18,17 +20,17 @@ func ParseRate(s string) (int64, error) {
 	digits := strings.TrimRight(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ ")
 	unit, err := rateUnit(strings.TrimSpace(text[len(digits):]))
 	if err != nil {
-		return 0, fmt.Errorf("not a bandwidth: %q: %w", Clean(s, 40), err)
+		return 0, fmt.Errorf("not a bandwidth: %q: %w", plain.Text(s, 40), err)
 	}
 	number, err := strconv.ParseFloat(digits, 64)
 	if err != nil || strings.Trim(digits, "0123456789.") != "" {
-		return 0, fmt.Errorf("not a bandwidth: %q: it looks like 80mbit or 10MB", Clean(s, 40))
+		return 0, fmt.Errorf("not a bandwidth: %q: it looks like 80mbit or 10MB", plain.Text(s, 40))
 	}
 	switch rate := number * unit; {
 	case rate < leastRate:
-		return 0, fmt.Errorf("a bandwidth of %q is too little: the least is 8kbit", Clean(s, 40))
+		return 0, fmt.Errorf("a bandwidth of %q is too little: the least is 8kbit", plain.Text(s, 40))
 	case rate > math.MaxInt64/2:
-		return 0, fmt.Errorf("a bandwidth of %q is too much", Clean(s, 40))
+		return 0, fmt.Errorf("a bandwidth of %q is too much", plain.Text(s, 40))
 	default:
 		return int64(rate), nil
 	}

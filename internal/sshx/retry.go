@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"ship/internal/plain"
 )
 
 // A hop that hung up before it asked who we are is tried again, with growing pauses. sshd drops connections at random
@@ -108,5 +110,5 @@ func (g *greeting) note(p []byte) {
 
 // hungUp is the error of a connection that was closed after this greeting.
 func (g *greeting) hungUp() *hungUpError {
-	return &hungUpError{said: strings.TrimSpace(Clean(string(g.text), 80)), greeted: g.over}
+	return &hungUpError{said: strings.TrimSpace(plain.Text(string(g.text), 80)), greeted: g.over}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"ship/internal/plain"
 )
 
 const (
@@ -132,7 +134,7 @@ func (s *session) note(r *ssh.Request) {
 			Lang       string
 		}
 		if ssh.Unmarshal(r.Payload, &m) == nil {
-			s.signal = Clean(m.Signal, 20)
+			s.signal = plain.Text(m.Signal, 20)
 			s.status = 128 + signals()[m.Signal]
 		}
 	default:
@@ -236,7 +238,7 @@ func (s *session) result() error {
 		}
 	}
 	return &ExitError{Cmd: s.name, Status: s.status, Signal: s.signal,
-		Stderr: strings.TrimSpace(Clean(string(s.stderr.bytes()), maxStderr))}
+		Stderr: strings.TrimSpace(plain.Text(string(s.stderr.bytes()), maxStderr))}
 }
 
 // signals are the numbers of the signals that SSH names.

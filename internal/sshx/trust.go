@@ -11,6 +11,8 @@ import (
 	"github.com/skeema/knownhosts"
 	"golang.org/x/crypto/ssh"
 	xknownhosts "golang.org/x/crypto/ssh/knownhosts"
+
+	"ship/internal/plain"
 )
 
 // trust decides whether the key that a hop shows is that hop's. It serves one handshake.
@@ -61,7 +63,7 @@ func knownNames(s settings) []string {
 func parsePin(text string) (ssh.PublicKey, error) {
 	key, _, options, rest, err := ssh.ParseAuthorizedKey([]byte(strings.TrimSpace(text)))
 	if err != nil || len(options) > 0 || len(rest) > 0 {
-		return nil, fmt.Errorf("not a public key, which looks like `ssh-ed25519 AAAA...`: %q", Clean(text, 60))
+		return nil, fmt.Errorf("not a public key, which looks like `ssh-ed25519 AAAA...`: %q", plain.Text(text, 60))
 	}
 	return key, nil
 }
@@ -145,7 +147,7 @@ func (e *HostKeyError) because(err error, known *knownFiles) *HostKeyError {
 				ssh.FingerprintSHA256(w.Key), w.Key.Type(), known.name(w.Filename), w.Line))
 		}
 	default: // a certificate: expired, for another host, by an unknown authority
-		e.Known, e.Reason = true, Clean(strings.TrimPrefix(err.Error(), "ssh: "), 200)
+		e.Known, e.Reason = true, plain.Text(strings.TrimPrefix(err.Error(), "ssh: "), 200)
 	}
 	return e
 }

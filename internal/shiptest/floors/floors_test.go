@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"ship/config":           {"ship/internal/event"},
 	"ship/internal/plain":   {},
 	"ship/internal/docker":  {"ship/internal/event", "ship/internal/plain"},
-	"ship/internal/sshx":    {"ship/internal/event"},
+	"ship/internal/sshx":    {"ship/internal/event", "ship/internal/plain"},
 	"ship/layers/delta":     {},
 	"ship/transfer/wire":    {},
 	"ship/transfer/chunk":   {},
@@ -38,7 +38,7 @@ var allowed = map[string][]string{
 	"ship/cmd/ship-helper":  {"ship/transfer/helper"},
 	"ship/cmd/ship-proxy":   {"ship/proxy"},
 	"ship/cmd/ship/carried": {"ship/transfer/place"},
-	"ship/cmd/ship": {"ship/cmd/ship/carried", "ship/transfer/place", "ship/internal/event", "ship/layers", "ship/config", "ship/internal/docker", "ship/internal/sshx",
+	"ship/cmd/ship": {"ship/cmd/ship/carried", "ship/transfer/place", "ship/internal/event", "ship/layers", "ship/config", "ship/internal/docker", "ship/internal/plain", "ship/internal/sshx",
 		"ship/transfer", "ship/transfer/engine", "ship/transfer/helper", "ship/transfer/bundle", "ship/proxy", "ship/proxy/acme", "ship/orchestrate", "ship/internal/ui"},
 }
 

@@ -1,4 +1,4 @@
-package sshx
+package plain
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestClean(t *testing.T) {
+func TestText(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		in    string
@@ -36,19 +36,19 @@ func TestClean(t *testing.T) {
 		{"1234567", 2, ""},
 		{"", 0, ""},
 	} {
-		if got := Clean(tt.in, tt.limit); got != tt.want {
-			t.Errorf("Clean(%q, %d) = %q, want %q", tt.in, tt.limit, got, tt.want)
+		if got := Text(tt.in, tt.limit); got != tt.want {
+			t.Errorf("Text(%q, %d) = %q, want %q", tt.in, tt.limit, got, tt.want)
 		}
 	}
 }
 
-func FuzzClean(f *testing.F) {
+func FuzzText(f *testing.F) {
 	for _, s := range []string{"x", "\x1b[1m", "\x1b]0;\x07", "\u009b1m", "\x1b\x1b[[", "\xc2", "\xc2\x9b", "\u202e", "\x1bP\x1b\\", "…"} {
 		f.Add(s, 10)
 	}
 	f.Fuzz(func(t *testing.T, s string, limit int) {
 		limit %= 1000
-		got := Clean(s, limit)
+		got := Text(s, limit)
 		if len(got) > max(limit, 0) {
 			t.Errorf("%d bytes, limit %d", len(got), limit)
 		}
@@ -63,8 +63,13 @@ func FuzzClean(f *testing.F) {
 		if len(got) < limit-utf8.UTFMax && strings.HasSuffix(got, cut) && !strings.Contains(s, cut) {
 			t.Errorf("cut too early: %q", got)
 		}
-		if again := Clean(got, limit); again != got {
+		if again := Text(got, limit); again != got {
 			t.Errorf("not stable: %q becomes %q", got, again)
+		}
+		line := Line(s, limit)
+		if len(line) > max(limit, 0) || !utf8.ValidString(line) || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsGraphic(r) }) ||
+			strings.Join(strings.Fields(line), " ") != line {
+			t.Errorf("%q is no line of at most %d bytes", line, limit)
 		}
 	})
 }
