@@ -117,7 +117,7 @@ func (m *manager) activate(s *service, r record, health []Attempt) {
 			m.wg.Go(func() { m.watch(ctx, u, r.Active.Service) })
 		}
 		s.live = newLive(r.Active.Service, targets...)
-		s.live.valve = &s.valve
+		s.live.valve, s.live.pages = &s.valve, m.readPages(r.Active.Service)
 	}
 	m.publish()
 	if old != nil { // after the new snapshot is there: who is turned away routes again, by that

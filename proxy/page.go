@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// writePage answers for the proxy itself: JSON for who asks for it, else a small page. retry is in seconds; 0 = none. header are more names and
+// writePage answers for the proxy itself: JSON for who asks for it, else the service's page, or a small one. retry is in seconds; 0 = none. header are more names and
 // their values.
 func writePage(w http.ResponseWriter, r *http.Request, status int, text string, retry int, header ...string) {
 	h := w.Header()
@@ -24,6 +24,9 @@ func writePage(w http.ResponseWriter, r *http.Request, status int, text string, 
 	}
 	body := []byte(fmt.Sprintf("<!doctype html><title>%d %s</title><h1>%d %s</h1><p>%s</p>\n", status, http.StatusText(status), status, http.StatusText(status), html.EscapeString(text)))
 	h.Set("Content-Type", "text/html; charset=utf-8")
+	if page := pageFor(w, status); page != nil {
+		body = page.with(text)
+	}
 	if strings.Contains(r.Header.Get("Accept"), "application/json") {
 		h.Set("Content-Type", "application/json")
 		body, _ = json.Marshal(map[string]any{"status": status, "error": text}) // two plain values: cannot fail

@@ -43,6 +43,9 @@ type call struct {
 	Pair       *KeyPair      `json:"pair,omitempty"`
 
 	Enrolment *acme.Enrolment `json:"enrolment,omitempty"`
+
+	Pages []string `json:"pages,omitempty"`
+	Page  []byte   `json:"page,omitempty"`
 }
 
 // prepareLine is one line of the answer to prepare: attempts, and then a token or a failure.
@@ -140,6 +143,7 @@ func (c control) handler() http.Handler {
 		p, err := c.m.pair(a.Service)
 		return held{Pair: p}, err
 	})
+	c.on(mux, errorPagesVerb, c.errorPages)
 	c.on(mux, "drain", func(ctx context.Context, a call) (any, error) {
 		if next := c.m.successor.Load(); next != nil {
 			return next.Drain(ctx, a.Service, a.Target, a.Timeout)

@@ -16,6 +16,8 @@ type live struct {
 	guard   *guard         // BasicAuth; nil = none
 	pacer   *pacer         // RateLimit; nil = none
 	valve   *valve         // its service's, the same in all snapshots; nil = always open
+
+	pages map[int]errorPage // ErrorPages, those that are there
 }
 
 func newLive(s Service, targets ...*upstream) *live {

@@ -45,6 +45,8 @@ type Service struct {
 	TrustedProxies  []string    `json:"trusted_proxies,omitempty"`  // networks or addresses whose forwarding headers count; none: nobody's
 
 	Redirects map[string]string `json:"redirects,omitempty"` // from a path to another, or to an address
+
+	ErrorPages map[string]string `json:"error_pages,omitempty"` // by status ("503"), the hash of a page that [Client.GiveErrorPage] gave
 }
 
 // What a target is asked in.
@@ -144,6 +146,9 @@ func (s Service) withDefaults() (Service, error) {
 		return s, fmt.Errorf("service %s: path prefix %.80q is no plain path", s.Name, s.PathPrefix)
 	}
 	if err := checkRedirects(s.PathPrefix, s.Redirects); err != nil {
+		return s, fmt.Errorf("service %s: %w", s.Name, err)
+	}
+	if err := checkErrorPages(s.ErrorPages); err != nil {
 		return s, fmt.Errorf("service %s: %w", s.Name, err)
 	}
 	switch {
