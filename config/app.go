@@ -65,6 +65,8 @@ type Proxy struct {
 	TrustedProxies  []string      // networks ("10.0.0.0/8") or addresses in front of the proxy, whose forwarding headers count
 
 	Redirects map[string]string // from a path to another one, or to an address
+
+	ErrorPages string // path of a folder on this machine with pages for the proxy's own errors; "" = none
 }
 
 // BasicAuth is the one user that may come, and the name of the secret that is the password.

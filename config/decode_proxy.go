@@ -82,6 +82,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"compress":          d.flag(&p.Compress),
 		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
+		"error_pages":       d.filePath(&p.ErrorPages),
 		"trusted_proxies":   d.lines(&p.TrustedProxies, checkNetwork),
 		"run":               func(*node, string) {}, // rootProxy's
 		"ssl":               func(n *node, path string) { p.TLS = d.tls(n, path) },

@@ -84,7 +84,7 @@ func (p Proxy) document() object {
 	if o = o.filled("ssl", p.TLS.document()); p.TLS != nil {
 		o = append(o, member{"ssl_redirect", p.TLS.Redirect})
 	}
-	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).list("trusted_proxies", p.TrustedProxies)
+	return o.list("allow", p.Allow).text("canonical_host", p.CanonicalHost).text("error_pages", p.ErrorPages).list("trusted_proxies", p.TrustedProxies)
 }
 
 func (p ProxyRun) document() object {

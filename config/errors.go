@@ -48,6 +48,20 @@ func (e Error) head() string {
 	return b.String()
 }
 
+// ProxyMistake is an error about a key below a role's proxy that shows only when the value is used. Its place is where the value
+// was written, for the role or for all.
+func (a *App) ProxyMistake(role, key, hint, message string) Error {
+	e := Error{File: a.Files[0], Path: join("proxy", key), Message: message, Hint: hint}
+	for _, path := range []string{join(join("servers", role), e.Path), e.Path} {
+		if i := slices.IndexFunc(a.Origins, func(o Origin) bool { return o.Path == path }); i >= 0 {
+			o := a.Origins[i]
+			e.Path, e.File, e.Line, e.Column = path, o.File, o.Line, o.Column
+			break
+		}
+	}
+	return e
+}
+
 // Detail is the error over several lines, with the line it is about and a caret under the place.
 func (e Error) Detail() string {
 	var b strings.Builder

@@ -58,9 +58,9 @@ func TestLoadFull(t *testing.T) {
 		Compress:  true,
 		Speaks:    "h2c",
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
-		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"},
-		TLS:       &TLS{Certificate: "/home/ann/tls/shop.pem", PrivateKey: "SHOP_TLS_KEY", HSTS: 30 * 24 * time.Hour},
-		Allow:     []string{"198.51.100.0/24"}, CanonicalHost: "shop.example.com", TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}
+		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"}, ErrorPages: "/home/ann/shop/errors",
+		TLS:   &TLS{Certificate: "/home/ann/tls/shop.pem", PrivateKey: "SHOP_TLS_KEY", HSTS: 30 * 24 * time.Hour},
+		Allow: []string{"198.51.100.0/24"}, CanonicalHost: "shop.example.com", TrustedProxies: []string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}}
 	api := *web
 	api.Hosts, api.AppPort, api.PathPrefix, api.StripPathPrefix = []string{"api.example.com"}, 4000, "/v1", true
 	api.CanonicalHost = "" // the root's is none of its hosts

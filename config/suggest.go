@@ -34,6 +34,8 @@ func elsewhere(key string) string {
 		return "the app's port is app_port; the proxy's own is run: {http_port: ...}"
 	case "proxy.ssl.certificate_pem", "proxy.ssl.private_key_pem":
 		return "certificate is a path, private_key the name of a secret or a path"
+	case "error_pages_path", "proxy.error_pages_path":
+		return "the key is error_pages, under proxy"
 	case "proxy.healthcheck.cmd":
 		return "a command belongs into the healthcheck of the role"
 	case "secrets":
@@ -48,7 +50,7 @@ func later(key string) bool {
 	case "accessories", "release", "build", "require_destination", "hooks", "cron",
 		"proxy.forward_headers", "proxy.buffering", "proxy.path_prefixes",
 		"proxy.logging", "env.tags", "servers.*.replicas", "servers.*.options", "servers.*.logging",
-		"logging", "asset_path", "servers.*.asset_path", "error_pages_path":
+		"logging", "asset_path", "servers.*.asset_path":
 		return true
 	}
 	return false
