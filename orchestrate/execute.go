@@ -169,6 +169,9 @@ func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error
 	if err := r.certify(ctx, h, hp, false); err != nil {
 		return onHost(h.Name, "certify", err)
 	}
+	if err := r.givePages(ctx, h, hp); err != nil {
+		return onHost(h.Name, "give pages", err)
+	}
 	for n, u := range hp.Units {
 		st := &r.state[i][n]
 		switch u.Act {

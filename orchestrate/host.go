@@ -56,6 +56,8 @@ type Engine interface {
 type Proxy interface {
 	Prepare(ctx context.Context, r proxy.PrepareRequest, on func(proxy.Attempt)) (token string, err error)
 	Certify(ctx context.Context, service string, pair proxy.KeyPair, generation int64) (proxy.Certificate, error)
+	LacksErrorPages(ctx context.Context, hashes []string) ([]string, error)
+	GiveErrorPage(ctx context.Context, page []byte) error
 	Enrol(ctx context.Context, service string, e acme.Enrolment, generation int64) error
 	Account(ctx context.Context, service string) (*acme.Enrolment, error)
 	Obtain(ctx context.Context, service string) (proxy.Certificate, error)

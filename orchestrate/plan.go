@@ -20,6 +20,7 @@ type Desired struct {
 	Automatic    []Automatic       // of roles whose certificates an authority issues
 	Certificates []Certificate     // of roles with TLS; a role without one keeps what its proxy has
 	Orphans      bool              // stop roles that are no longer wanted
+	ErrorPages   map[string][]byte // by hash; see SetErrorPages
 }
 
 // UnitAct is what a plan does about one unit.
