@@ -34,7 +34,7 @@ func (d *Desired) SetErrorPages(role string, pages map[int][]byte) {
 // stored release may be gone from here and there: that must not keep it from serving.
 func (r *run) givePages(ctx context.Context, h Host, hp HostPlan) error {
 	for _, u := range hp.Units {
-		if u.Act == Keep || u.Settings.Service == nil || len(u.Settings.Service.ErrorPages) == 0 {
+		if !u.Switch || len(u.Settings.Service.ErrorPages) == 0 { // once for all replicas
 			continue
 		}
 		var hashes []string
