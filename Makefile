@@ -56,7 +56,7 @@ bench-proxy: ## the proxy against kamal-proxy, HAProxy and nginx; BENCHFLAGS="-r
 	$(BUILD) -o bin/proxybench ./cmd/proxybench
 	bin/proxybench -proxy bin/ship-proxy $(BENCHFLAGS)
 
-soak: ## 100 cutovers, 20 upgrades and 20 kills of the proxy under load: what is lost?
+soak: ## cutovers, upgrades and kills of the proxy under load: what is lost?
 	$(FOR_HOST) -o bin/ship-proxy ./cmd/ship-proxy
 	$(BUILD) -o bin/proxysoak ./cmd/proxysoak
 	bin/proxysoak -proxy bin/ship-proxy $(SOAKFLAGS)

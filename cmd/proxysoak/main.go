@@ -1,8 +1,8 @@
 //go:build linux
 
 // Command proxysoak replaces what serves, again and again, under a load of every kind, and accounts for each request that
-// failed: cutovers, undos and upgrades of the proxy, none of which may lose any, and then kills of the proxy, which may break
-// what is in flight but must refuse nobody.
+// failed: cutovers, undos and upgrades of the proxy, none of which may lose any; then kills of one of two replicas, which may
+// lose nothing that can be sent twice; then kills of the proxy, which may break what is in flight but must refuse nobody.
 package main
 
 import (
@@ -47,7 +47,7 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.proxy, "proxy", "bin/ship-proxy", "the ship-proxy to run")
 	flags.IntVar(&o.cutovers, "cutovers", 100, "how often another release takes over; every tenth is undone first")
 	flags.IntVar(&o.upgrades, "upgrades", 20, "how often another proxy takes over meanwhile")
-	flags.IntVar(&o.kills, "kills", 20, "how often the proxy is killed, after that")
+	flags.IntVar(&o.kills, "kills", 20, "how often a replica is killed, and then how often the proxy is, after that")
 	flags.DurationVar(&o.slow, "slow", 12*time.Second, "how long a slow request takes")
 	flags.DurationVar(&o.grace, "grace", 15*time.Second, "after which what is left with a replaced release is ended")
 	flags.IntVar(&o.workers, "workers", 4, "clients of each kind")
@@ -67,5 +67,5 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer s.close()
-	return errors.Join(s.replace(ctx), s.kill(ctx))
+	return errors.Join(s.replace(ctx), s.lose(ctx), s.kill(ctx))
 }

@@ -101,8 +101,73 @@ func (s *soak) early(all []load.SocketEnd, replaced map[string]time.Time) (errs 
 	return errs
 }
 
+// lose kills one of two replicas again and again, and starts it again, as an engine would. What is in flight with it goes to
+// the other one, unless it must not be sent twice: no GET may fail.
+func (s *soak) lose(ctx context.Context) error {
+	all := []*release{}
+	for n := range 2 {
+		r, err := s.startRelease(ctx, fmt.Sprintf("replica-%d", n+1))
+		if err != nil {
+			return err
+		}
+		all = append(all, r)
+	}
+	if _, err := s.commit(ctx, all[0], all[1].target); err != nil {
+		return err
+	}
+	s.retire(ctx, s.live)
+	s.live = all[0]
+	g, err := s.load(ctx, load.Options{SlowPath: "/slow?d=300ms"})
+	if err != nil {
+		return err
+	}
+	n := 0
+	for ; n < s.o.kills && err == nil; n++ {
+		fmt.Fprintf(os.Stderr, "\rreplica %d of %d", n+1, s.o.kills)
+		r := all[n%2]
+		err = r.cmd.Process.Kill()
+		_ = s.ended(r.cmd) // by that
+		time.Sleep(300 * time.Millisecond)
+		if err == nil {
+			all[n%2], err = s.startApp(ctx, r.version, r.target.Address)
+		}
+		if err == nil {
+			err = until(ctx, 10*time.Second, "both replicas are healthy", s.bothHealthy(ctx))
+		}
+	}
+	r := g.Stop()
+	fmt.Fprintln(os.Stderr)
+	fmt.Printf("%d kills of one of two replicas: %v\n", n, r)
+	if r.Failed > 0 {
+		err = errors.Join(err, fmt.Errorf("%d requests failed", r.Failed))
+	}
+	return err
+}
+
+func (s *soak) bothHealthy(ctx context.Context) func() error {
+	return func() error {
+		st, err := s.client.Status(ctx)
+		if err != nil {
+			return err
+		}
+		healthy := 0
+		for _, v := range st.Services {
+			for _, t := range v.Targets() {
+				if t.Health == "healthy" {
+					healthy++
+				}
+			}
+		}
+		if healthy != 2 {
+			return fmt.Errorf("%d are", healthy)
+		}
+		return nil
+	}
+}
+
 // kill kills the proxy's working process again and again. What is in flight then breaks; nobody may be refused.
 func (s *soak) kill(ctx context.Context) error {
+	s.leaving.Wait()
 	g, err := s.load(ctx, load.Options{})
 	if err != nil {
 		return err

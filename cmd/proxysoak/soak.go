@@ -152,6 +152,10 @@ func (s *soak) startRelease(ctx context.Context, version string) (*release, erro
 	if err != nil {
 		return nil, err
 	}
+	return s.startApp(ctx, version, address)
+}
+
+func (s *soak) startApp(ctx context.Context, version, address string) (*release, error) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
@@ -161,13 +165,13 @@ func (s *soak) startRelease(ctx context.Context, version string) (*release, erro
 	return &release{version: version, target: proxy.Target{ID: version, Address: address, Release: version}, cmd: cmd}, s.start(cmd)
 }
 
-// commit switches to a release, and returns how long after its readiness that was done.
-func (s *soak) commit(ctx context.Context, r *release) (time.Duration, error) {
+// commit switches to a release, with further replicas, and returns how long after its readiness that was done.
+func (s *soak) commit(ctx context.Context, r *release, more ...proxy.Target) (time.Duration, error) {
 	s.generation++
 	ready := make(chan time.Time, 1)
 	go func() { ready <- s.ready(ctx, r) }()
-	conf := proxy.Service{Name: service, Hosts: []string{host}, TLS: &proxy.TLS{KeepHTTP: true}}
-	token, err := s.client.Prepare(ctx, proxy.PrepareRequest{Service: conf, Target: r.target, Generation: s.generation, Timeout: 20 * time.Second}, nil)
+	conf := proxy.Service{Name: service, Hosts: []string{host}, TLS: &proxy.TLS{KeepHTTP: true}, Health: proxy.HealthCheck{Interval: proxy.Duration(time.Second)}}
+	token, err := s.client.Prepare(ctx, proxy.PrepareRequest{Service: conf, Target: r.target, More: more, Generation: s.generation, Timeout: 20 * time.Second}, nil)
 	at := <-ready
 	if err != nil {
 		return 0, err
