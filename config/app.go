@@ -59,6 +59,7 @@ type Proxy struct {
 	CanonicalHost   string        // one of Hosts, to which requests for the others are redirected; "" = none are
 	Speaks          string        // "http", or "h2c": HTTP/2 without TLS, for gRPC
 	Compress        bool          // answers, for clients that take it
+	Sticky          bool          // clients stay with the replica that they met first
 	RateLimit       *RateLimit    // of each client; nil: none
 	BasicAuth       *BasicAuth    // who may come; nil: everybody
 	TLS             *TLS          // nil: requests come by http alone

@@ -80,6 +80,7 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 		"redirects":         func(n *node, path string) { d.redirects(n, path, p) },
 		"app_protocol":      d.text(&p.Speaks, checkSpeaks),
 		"compress":          d.flag(&p.Compress),
+		"sticky":            d.flag(&p.Sticky),
 		"rate_limit":        func(n *node, path string) { p.RateLimit = d.rateLimit(n, path) },
 		"basic_auth":        func(n *node, path string) { p.BasicAuth = d.basicAuth(n, path) },
 		"error_pages":       d.filePath(&p.ErrorPages),

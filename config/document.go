@@ -70,6 +70,9 @@ func (p Proxy) document() object {
 	if p.Speaks != "http" {
 		o = append(o, member{"app_protocol", p.Speaks})
 	}
+	if p.Sticky {
+		o = append(o, member{"sticky", true})
+	}
 	if p.Compress {
 		o = append(o, member{"compress", true})
 	}

@@ -55,7 +55,7 @@ func TestLoadFull(t *testing.T) {
 	web := &Proxy{Hosts: []string{"shop.example.com", "*.shop.example.com"}, AppPort: 3000, PathPrefix: "/", Probe: probe,
 		DrainTimeout: 20 * time.Second, DeployTimeout: 90 * time.Second, ResponseTimeout: 10 * time.Second, MaxRequestBody: 10 << 20,
 		Redirects: map[string]string{"/old": "/new", "/away": "https://example.com/"},
-		Compress:  true,
+		Compress:  true, Sticky: true,
 		Speaks:    "h2c",
 		RateLimit: &RateLimit{Requests: 100, Per: time.Second, Burst: 250},
 		BasicAuth: &BasicAuth{"ann", "SITE_PASSWORD"}, ErrorPages: "/home/ann/shop/errors",

@@ -55,7 +55,7 @@ func newUnit(app App, r config.Role, host string, release Release, env []string,
 				Interval: proxy.Duration(p.Probe.Interval), Timeout: proxy.Duration(p.Probe.Timeout),
 			},
 			DrainTimeout: proxy.Duration(p.DrainTimeout), ResponseTimeout: proxy.Duration(p.ResponseTimeout), MaxRequestBody: p.MaxRequestBody,
-			Redirects: p.Redirects, Compress: p.Compress, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
+			Redirects: p.Redirects, Compress: p.Compress, Sticky: p.Sticky, RateLimit: rateLimit(p.RateLimit), Allow: p.Allow, BasicAuth: auth, CanonicalHost: p.CanonicalHost, TrustedProxies: p.TrustedProxies,
 		}
 		if p.Speaks != proxy.SpeaksHTTP { // what is not said keeps the settings of releases that are there
 			u.Settings.Service.Speaks = p.Speaks

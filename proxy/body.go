@@ -17,6 +17,7 @@ var eventTypes = [...]string{
 // there: a proper end would make a page or a download that was cut short look whole to its client.
 func endAtCut(resp *http.Response) error {
 	insist(resp)
+	stick(resp)
 	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err == nil && resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols && slices.Contains(eventTypes[:], t) {
 		resp.Body = cutBody{resp.Body, exchangeOf(resp.Request.Context()).target}

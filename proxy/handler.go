@@ -44,6 +44,7 @@ type exchange struct {
 	path    string
 	service *live
 	origin  origin
+	cookies []string // header lines
 	target  *upstream
 	answer  *recorder // set once it is asked of the target
 	upgrade string    // the protocol that the client wants
@@ -66,7 +67,7 @@ var errAborted = errors.New("broken off")
 
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	x := &exchange{host: normalHost(r.Host), path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), secure: r.TLS != nil}
+	x := &exchange{host: normalHost(r.Host), path: r.URL.Path, upgrade: r.Header.Get("Upgrade"), secure: r.TLS != nil, cookies: r.Header["Cookie"]}
 	r.Header.Set("X-Request-Id", requestID(r))
 	g.requests.Add(1)
 	whole := false
@@ -148,7 +149,7 @@ func (g *gate) route(x *exchange) bool {
 		if s == nil {
 			return false
 		}
-		if u := s.targets.claim(); u != nil {
+		if u := s.claim(x); u != nil {
 			x.service, x.target = s, u
 			return true
 		}
@@ -163,7 +164,7 @@ func (g *gate) reroute(x *exchange, tried []*upstream) bool {
 		if s = g.routes.Load().find(x.host, x.path); s == nil || s.Name != x.service.Name {
 			return false
 		}
-		u = s.targets.claim()
+		u = s.claim(x)
 	} else if len(s.targets.all) > 1 {
 		u = s.targets.other(tried)
 	}

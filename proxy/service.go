@@ -38,6 +38,7 @@ type Service struct {
 	Allow           []string    `json:"allow,omitempty"`            // networks or addresses of clients that may come; none: all
 	CanonicalHost   string      `json:"canonical_host,omitempty"`   // where requests for the other hosts are sent by a redirect; "" = nowhere
 	Compress        bool        `json:"compress,omitempty"`         // answers, for clients that take it
+	Sticky          bool        `json:"sticky,omitempty"`           // clients stay with the replica that they met first, by a cookie
 	RateLimit       *RateLimit  `json:"rate_limit,omitempty"`       // of each client; nil: none
 	BasicAuth       *BasicAuth  `json:"basic_auth,omitempty"`       // who may come; nil: everybody
 	TLS             *TLS        `json:"tls,omitempty"`              // nil: it is reached by http alone

@@ -21,6 +21,7 @@ const (
 // upstream is a target as requests meet it: claimed by each request for its whole life.
 type upstream struct {
 	Target
+	badge  string            // its name for clients: see stick
 	h2c    bool              // reused is for all: its connections carry many requests at once
 	plain  http.RoundTripper // keeps connections; only for what [h1.Plain] tells of
 	reused http.RoundTripper // keeps connections; only for requests that may be sent twice
@@ -45,7 +46,7 @@ type upstream struct {
 
 func newUpstream(life context.Context, t Target, s Service, hold time.Duration) *upstream {
 	d := &net.Dialer{Timeout: dialTimeout}
-	u := &upstream{Target: t, hold: hold, watched: newWatched()}
+	u := &upstream{Target: t, badge: badge(s.Name, t), hold: hold, watched: newWatched()}
 	u.life, u.end = context.WithCancel(life)
 	u.gone, u.away = context.WithCancel(u.life)
 	dial := func(ctx context.Context, network, _ string) (net.Conn, error) {
