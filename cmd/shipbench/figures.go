@@ -33,7 +33,11 @@ func (r *rig) note(f figure) {
 // measureFigures holds ship against the bounds. A figure that cannot be measured is noted; the others go on.
 func (r *rig) measureFigures(ctx context.Context) error {
 	var errs []error
-	for _, of := range []func(context.Context) error{r.egress, r.makespan, r.resume} {
+	all := []func(context.Context) error{r.egress, r.makespan, r.resume}
+	if r.only == "egress" {
+		all = all[:1]
+	}
+	for _, of := range all {
 		errs = append(errs, of(ctx), r.unlimit(ctx))
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
