@@ -60,7 +60,7 @@ func (s *Swarm) outpaces(m *Member, now time.Time) bool {
 	if took < measureFor {
 		return false
 	}
-	// A chunk that is half way to each of those who want one is not known of, and counts as given.
+	// A chunk that is half way on each link is not known of, and counts as given.
 	there := took / time.Duration(g.given+g.takers) * time.Duration(g.left)
 	rate, factor := s.line.rate(s.Uplink), outpacedBy
 	if rate == 0 {
@@ -74,7 +74,7 @@ func (s *Swarm) outpaces(m *Member, now time.Time) bool {
 type given struct {
 	whole, left int
 	given       int  // since gives
-	takers      int  // members that want one
+	takers      int  // members that get them from it, 1 at least
 	can         bool // somebody can get it: there is a link, or there has been time for one
 }
 
@@ -99,14 +99,12 @@ func (s *Swarm) giving(m *Member, now time.Time) (g given) {
 		g.whole += len(b.sums)
 		n := 0
 		for o, w := range b.wants {
-			if w.open() {
+			if l := m.links[o]; w.open() && l != nil && l.up {
 				n++
-				l := m.links[o]
-				g.can = g.can || l != nil && l.up
 			}
 		}
-		g.takers = max(g.takers, n)
-		g.can = g.can || now.Sub(b.told[0]) > 2*linkPatience // both directions have been tried
+		g.takers = max(g.takers, n, 1)
+		g.can = g.can || n > 0 || now.Sub(b.told[0]) > 2*linkPatience // both directions have been tried
 	}
 	return g
 }

@@ -53,7 +53,7 @@ func TestOutpaced(t *testing.T) {
 		"as fast as the line":      {chunks: 100, every: time.Second / 5, uplink: 5 * mib},
 		"half as fast":             {chunks: 100, every: time.Second / 5, uplink: 10 * mib},
 		"3 % of the line":          {chunks: 100, every: 4 * time.Second, uplink: 8 * mib, least: measureFor, most: 5 * time.Second},
-		"so, and almost done":      {chunks: 2, every: 4 * time.Second, uplink: 8 * mib},
+		"so, and almost done":      {chunks: 1, every: 4 * time.Second, uplink: 8 * mib},
 		"a tenth of the line":      {chunks: 100, every: time.Second, uplink: 10 * mib, least: measureFor, most: 6 * time.Second},
 		"so, which has much to do": {chunks: 100, every: time.Second, uplink: 10 * mib, backlog: 300},
 		"slow, the line unknown":   {chunks: 100, every: 8 * time.Second, least: measureFor, most: 10 * time.Second},
@@ -70,6 +70,27 @@ func TestOutpaced(t *testing.T) {
 				t.Errorf("found slow after %s, expected %s to %s", got, tt.least, tt.most)
 			}
 		})
+	}
+}
+
+// Many hosts want what one has, which gives to a few of them: how slow it is shows as soon as with few.
+func TestOutpacedForMany(t *testing.T) {
+	names := []string{"maker"}
+	var others []int
+	for i := range 20 {
+		names, others = append(names, string(rune('b'+i))), append(others, i+1)
+	}
+	w := newWorld(names...)
+	for i := range 20 { // a ring, with the maker in it
+		w.link(i, i+1)
+	}
+	w.link(20, 0)
+	b := w.blob(16, others...)
+	b.maker, b.outpaced, b.asked = w.members[0], make(chan struct{}), w.now
+	w.members[0].produced = w.now
+	w.Uplink = 5 << 20
+	if after := w.run(b, 4*time.Second); after == 0 || after > 6*time.Second {
+		t.Errorf("found slow after %s", after)
 	}
 }
 
