@@ -20,6 +20,7 @@ func (g *gate) forward(w *recorder, r *http.Request, x *exchange) {
 	}
 	x.answer = w
 	outbound(r, x.origin)
+	x.introduce(r.Header)
 	r.Close = false // that was about the client's connection
 	resp, err := roundTripper{g}.RoundTrip(r)
 	if err != nil {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log"
@@ -54,6 +55,8 @@ type exchange struct {
 	failure error
 	cancel  context.CancelFunc // ends it
 	spare   func() bool        // makes the cut of its target pass it by
+
+	client *x509.Certificate // that the service's TLS.ClientCA vouches for; nil = it asks for none
 }
 
 type exchangeKey struct{}
@@ -110,7 +113,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	if !s.paced(w, r, x.origin) {
 		return
 	}
-	if g.toHTTPS(w, r, s, x) {
+	if g.toHTTPS(w, r, s, x) || !s.certified(w, r, x) {
 		return
 	}
 	if s.CanonicalHost != "" && x.host != s.CanonicalHost {
@@ -120,7 +123,7 @@ func (g *gate) serve(w *recorder, r *http.Request, x *exchange) {
 	if s.moved(w, r, x.path) || !g.open(w, r, x) {
 		return
 	}
-	if s = x.service; !s.authorised(w, r) || g.eject(w, r, x) {
+	if s = x.service; !s.certified(w, r, x) || !s.authorised(w, r) || g.eject(w, r, x) {
 		return
 	}
 	if s.MaxRequestBody > 0 {
@@ -208,6 +211,7 @@ func rewrite(p *httputil.ProxyRequest) {
 	p.Out.URL.RawQuery = p.In.URL.RawQuery // as it came: also what Go finds malformed is the app's to judge
 	p.Out.Trailer = p.In.Trailer           // the map itself: it is filled once the body has been read
 	x.origin.vouch(p.Out.Header, p.In, x.origin.told(p.In.Header))
+	x.introduce(p.Out.Header)
 	p.Out.Header.Set("X-Request-Id", p.In.Header.Get("X-Request-Id"))
 	if strings.Contains(strings.ToLower(x.upgrade), "h2c") { // the target would answer in a protocol that we do not speak
 		p.Out.Header.Del("Upgrade")

@@ -164,11 +164,11 @@ func (o origin) vouch(out http.Header, r *http.Request, told http.Header) {
 	out["X-Forwarded-For"] = v[0:1:1]
 }
 
-// forwarding tells whether a header speaks of the way that a request came. Many an app server takes _ for -.
+// forwarding tells whether a header speaks of the way that a request came, or of who sent it. Many an app server takes _ for -.
 func forwarding(name string) bool {
 	if len(name) < len("Forwarded") || name[0]|0x20 != 'f' && name[0]|0x20 != 'x' {
 		return false
 	}
 	name = strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-")
+	return name == "forwarded" || name == "x-real-ip" || strings.HasPrefix(name, "x-forwarded-") || strings.HasPrefix(name, "x-client-cert-")
 }

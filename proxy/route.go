@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"cmp"
+	"crypto/x509"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,11 +18,12 @@ type live struct {
 	pacer   *pacer         // RateLimit; nil = none
 	valve   *valve         // its service's, the same in all snapshots; nil = always open
 
-	pages map[int]errorPage // ErrorPages, those that are there
+	pages   map[int]errorPage   // ErrorPages, those that are there
+	clients []*x509.Certificate // TLS.ClientCA
 }
 
 func newLive(s Service, targets ...*upstream) *live {
-	return &live{Service: s, targets: &pool{all: targets}, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth), pacer: newPacer(s.RateLimit)}
+	return &live{Service: s, targets: &pool{all: targets}, trusted: networks(s.TrustedProxies), allowed: networks(s.Allow), guard: newGuard(s.BasicAuth), pacer: newPacer(s.RateLimit), clients: clientCAs(s.TLS)}
 }
 
 // serves tells whether it is what p says.

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -16,13 +17,20 @@ type TLS struct {
 	Auto     bool     `json:"auto,omitempty"`      // the proxy gets its certificate by itself; until it has one, http is answered
 	KeepHTTP bool     `json:"keep_http,omitempty"` // http requests are answered too; else they are redirected to https
 	HSTS     Duration `json:"hsts,omitempty"`      // for how long browsers shall insist on https; 0 = not said
+	ClientCA string   `json:"client_ca,omitempty"` // certificates (PEM) of which one has to vouch for every client; "" = none has to
 }
 
 func (t *TLS) check() error {
 	if t != nil && (t.HSTS < 0 || t.HSTS > Duration(maxHSTS)) {
 		return fmt.Errorf("browsers cannot insist on https for %s", time.Duration(t.HSTS))
 	}
-	return nil
+	if t == nil || t.ClientCA == "" {
+		return nil
+	}
+	if t.KeepHTTP {
+		return errors.New("clients have no certificates by http: it cannot be answered too")
+	}
+	return CheckClientCA(t.ClientCA)
 }
 
 const maxHSTS = 10 * 365 * 24 * time.Hour
@@ -115,7 +123,7 @@ func (s *server) startTLS() {
 	if s.publicTLS == nil {
 		return
 	}
-	l := tls.NewListener(s.publicTLS, s.m.gate.secure.config())
+	l := tls.NewListener(s.publicTLS, s.m.gate.asksClients(s.m.gate.secure.config()))
 	s.serving.Go(func() { s.failed <- s.gate.Serve(l) })
 }
 
