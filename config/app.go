@@ -89,6 +89,7 @@ type TLS struct {
 	PrivateKey  string        // name of a secret if [TLS.KeyIsSecret], else a path on this machine
 	Redirect    bool          // requests by http are sent to https
 	HSTS        time.Duration // for how long browsers shall insist on https; 0 = not said
+	ClientCA    string        // path of the certificates (PEM) that vouch for clients, on this machine; "" = clients need none
 }
 
 // ACME is a certificate authority that issues certificates over the network (RFC 8555).

@@ -91,6 +91,9 @@ func (d decoder) proxy(n *node, path string) *Proxy {
 	})
 	if p.TLS != nil {
 		p.TLS.Redirect = redirect
+		if p.TLS.ClientCA != "" && !redirect {
+			d.fail(n.get("ssl_redirect"), join(path, "ssl_redirect"), "remove it", "with ssl.client_ca, nothing is answered by http")
+		}
 		if p.TLS.ACME != nil {
 			d.checkIssued(n.get("ssl"), join(path, "ssl"), p.Hosts)
 		}

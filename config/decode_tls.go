@@ -30,6 +30,7 @@ func (d decoder) tls(n *node, path string) *TLS {
 		"certificate": d.filePath(&t.Certificate),
 		"private_key": d.filePath(&t.PrivateKey),
 		"acme":        func(n *node, path string) { t.ACME = d.acme(n, path) },
+		"client_ca":   d.filePath(&t.ClientCA),
 		"hsts_days":   d.whole(&days, 0, 3650),
 	})
 	for _, key := range []string{"certificate", "private_key"} {
@@ -125,5 +126,5 @@ func (t *TLS) document() object {
 	if t.HSTS > 0 {
 		o = append(o, member{"hsts_days", int(t.HSTS / (24 * time.Hour))})
 	}
-	return o
+	return o.text("client_ca", t.ClientCA)
 }

@@ -13,6 +13,7 @@ func TestAutomaticCertificates(t *testing.T) {
 		"false":                              nil,
 		"true":                               {ACME: &ACME{}, Redirect: true},
 		"{ acme: true, hsts_days: 1 }":       {ACME: &ACME{}, Redirect: true, HSTS: 24 * time.Hour},
+		"{ acme: true, client_ca: ca.pem }":  {ACME: &ACME{}, Redirect: true, ClientCA: "ca.pem"},
 		"{ acme: { email: ann@shop.test } }": {ACME: &ACME{Email: "ann@shop.test"}, Redirect: true},
 		"{ acme: { directory: https://ca.test/dir, ca: ca.pem, eab: { key_id: k, hmac_key: CA_KEY } } }": {
 			ACME: &ACME{Directory: "https://ca.test/dir", CA: "ca.pem", KeyID: "k", HMACKey: "CA_KEY"}, Redirect: true,
