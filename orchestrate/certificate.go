@@ -54,6 +54,17 @@ func (d Desired) certificate(role string) *Certificate {
 	return &d.Certificates[i]
 }
 
+// SetClientCA has a role's clients need a certificate that one of these (PEM) vouches for. They are a setting of the release.
+func (d *Desired) SetClientCA(role, certificates string) {
+	for _, units := range d.Units {
+		for _, u := range units {
+			if u.Role == role && u.Settings.Service != nil && u.Settings.Service.TLS != nil {
+				u.Settings.Service.TLS.ClientCA = certificates
+			}
+		}
+	}
+}
+
 // https says whether any of the host's units is reached by https.
 func (hp HostPlan) https() bool {
 	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Settings.Service != nil && u.Settings.Service.TLS != nil })

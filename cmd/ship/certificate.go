@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,33 @@ func (d *deps) certificates(t *target, now time.Time) ([]orchestrate.Certificate
 		}
 		c.Role = r.Name
 		all = append(all, c)
+	}
+	return all, nil
+}
+
+// clientCAs reads what vouches for the clients of roles that want certificates of them, by role. Its error is config.Errors.
+func clientCAs(t *target) (map[string]string, error) {
+	all := map[string]string{}
+	var wrong config.Errors
+	for _, r := range t.conf.Roles {
+		if r.Proxy == nil || r.Proxy.TLS == nil || r.Proxy.TLS.ClientCA == "" {
+			continue
+		}
+		text, err := readPEM(r.Proxy.TLS.ClientCA)
+		if err == nil {
+			err = proxy.CheckClientCA(text)
+		}
+		if err != nil {
+			e := t.conf.ProxyMistake(r.Name, "ssl.client_ca", "a file with the certificates (PEM) of who signs those of the clients", err.Error())
+			if !slices.Contains(wrong, e) {
+				wrong = append(wrong, e)
+			}
+			continue
+		}
+		all[r.Name] = text
+	}
+	if len(wrong) > 0 {
+		return nil, wrong
 	}
 	return all, nil
 }

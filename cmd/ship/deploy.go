@@ -58,6 +58,9 @@ func (s *session) plan(ctx context.Context) (orchestrate.Plan, error) {
 	want := orchestrate.NewDesired(s.target.conf, release, s.env, s.auth)
 	want.Orphans, want.Certificates = s.target.whole, s.certificates
 	want.Automatic = s.automatic
+	for role, text := range s.clientCAs {
+		want.SetClientCA(role, text)
+	}
 	for role, pages := range s.pages {
 		want.SetErrorPages(role, pages)
 	}

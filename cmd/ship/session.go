@@ -22,6 +22,7 @@ type session struct {
 	auth         map[string]*proxy.BasicAuth // by role, of those that have one
 	certificates []orchestrate.Certificate
 	automatic    []orchestrate.Automatic
+	clientCAs    map[string]string         // PEM, by role
 	pages        map[string]map[int][]byte // of the proxy's errors, by role and status
 	close        []func()
 }
@@ -48,6 +49,9 @@ func (d *deps) openSession(ctx context.Context, source string) (_ *session, err 
 		return nil, err
 	}
 	if s.automatic, err = automatic(s.target); err != nil {
+		return nil, err
+	}
+	if s.clientCAs, err = clientCAs(s.target); err != nil {
 		return nil, err
 	}
 	if s.pages, err = errorPages(s.target); err != nil {
