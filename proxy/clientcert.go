@@ -98,10 +98,12 @@ func (g *gate) asksClients(base *tls.Config) *tls.Config {
 // vouchers are the certificates of all services that requests for the host may reach. A client that names no host may mean any.
 func (r routes) vouchers(host string) []*x509.Certificate {
 	var all []*x509.Certificate
-	add := func(services []*live) {
+	add := func(services []*live) (last bool) {
 		for _, s := range services {
 			all = append(all, s.clients...)
+			last = last || s.PathPrefix == "/" // all other requests are its own: see find
 		}
+		return last
 	}
 	if host == "" {
 		for _, services := range r {
@@ -111,7 +113,9 @@ func (r routes) vouchers(host string) []*x509.Certificate {
 	}
 	_, rest, _ := strings.Cut(host, ".")
 	for _, name := range [...]string{host, "*." + rest, ""} {
-		add(r[name])
+		if add(r[name]) {
+			break
+		}
 	}
 	return all
 }

@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/big"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -248,6 +249,39 @@ func askRaw(t *testing.T, addr string, conf *tls.Config, host, path string) (sta
 	}
 	defer resp.Body.Close()
 	return resp.StatusCode, nil
+}
+
+// TestVouchers: clients are asked for a certificate only where the name may lead to a service that wants one.
+func TestVouchers(t *testing.T) {
+	var all []*live
+	cas := map[*x509.Certificate]string{}
+	for _, s := range []Service{
+		{Name: "open", Hosts: []string{"open.example"}, PathPrefix: "/"}, {Name: "part", Hosts: []string{"part.example"}, PathPrefix: "/part"},
+		{Name: "below", Hosts: []string{"*.example"}, PathPrefix: "/below"}, {Name: "inner", Hosts: []string{"*.example"}, PathPrefix: "/"},
+		{Name: "rest", PathPrefix: "/"},
+	} {
+		if s.Name != "open" {
+			s.TLS = &TLS{ClientCA: newAuthority(t, s.Name).pem}
+		}
+		l := newLive(s, nil)
+		for _, c := range l.clients {
+			cas[c] = s.Name
+		}
+		all = append(all, l)
+	}
+	r := newRoutes(all)
+	for host, want := range map[string]string{"open.example": "", "part.example": "part below inner", "a.example": "below inner", "else.test": "rest", "": "below inner part rest"} {
+		var got []string
+		for _, c := range r.vouchers(host) {
+			got = append(got, cas[c])
+		}
+		if host == "" { // of all hosts, in any order
+			slices.Sort(got)
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%q: %v, want %s", host, got, want)
+		}
+	}
 }
 
 func TestBadClientCA(t *testing.T) {

@@ -202,6 +202,28 @@ func TestSparePages(t *testing.T) {
 	}
 }
 
+// FuzzErrorPage: what is taken as a page is served as it was written but for its placeholders, and no message becomes HTML.
+func FuzzErrorPage(f *testing.F) {
+	for _, s := range []string{"", "plain", "a{{ .Message }}b", "{{.Message}}{{.Message}}", "{{", "}}", "{{ if }}", "{ {.Message} }", "{{{.Message}}}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, page string) {
+		p, err := parseErrorPage([]byte(page))
+		if err != nil {
+			if p != nil {
+				t.Error("a page in spite of an error")
+			}
+			return
+		}
+		if len(p) == 1 && string(p.with("x")) != page {
+			t.Errorf("%q became %q", page, p)
+		}
+		if strings.Contains(strings.Join(p, "\x00"), "{{") || strings.Contains(string(errorPage{"", ""}.with("<&\"'>")), "<") {
+			t.Errorf("%q", p)
+		}
+	})
+}
+
 func TestBadErrorPages(t *testing.T) {
 	for page, want := range map[string]string{
 		"": "empty", "\xff": "UTF-8", strings.Repeat("a", MaxErrorPages+1): "bytes",
