@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"ship/internal/shiptest/machine"
 	"ship/internal/shiptest/module"
 )
 
@@ -75,7 +76,7 @@ func bench(ctx context.Context) error {
 		return err
 	}
 	defer r.close()
-	fmt.Printf("%s\n", machine())
+	fmt.Printf("%s; each proxy on the first, app and clients on the others.\n", machine.String())
 	for _, c := range cases {
 		if !strings.Contains(c.name, o.only) {
 			continue

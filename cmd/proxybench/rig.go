@@ -29,20 +29,6 @@ type rig struct {
 
 func (r *rig) path(name string) string { return filepath.Join(r.dir, name) }
 
-// machine says where the figures come from.
-func machine() string {
-	model := "?"
-	if b, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.Lines(string(b)) {
-			if name, v, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(v)
-				break
-			}
-		}
-	}
-	return fmt.Sprintf("%s, %d CPUs; each proxy on the first, app and clients on the others.", model, runtime.NumCPU())
-}
-
 func newRig(ctx context.Context, dir string, o options) (*rig, error) {
 	r := &rig{options: o, dir: dir}
 	var err error

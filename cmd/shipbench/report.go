@@ -6,12 +6,11 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
 	"slices"
 	"strings"
 
 	"ship/internal/shiptest/lab"
+	"ship/internal/shiptest/machine"
 )
 
 // condition is a row of the report.
@@ -55,7 +54,7 @@ const own = 2
 
 // print writes the report as a table in Markdown.
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\n\n", machine())
+	fmt.Fprintf(w, "%s; controller and hosts on this one machine.\n\n", machine.String())
 	if len(r.figures) > 0 {
 		fmt.Fprint(w, "| figure | measured | goal |\n|---|---|---|\n")
 		for _, f := range r.figures {
@@ -122,18 +121,4 @@ func rateName(r lab.Rate) string {
 		return "unlimited"
 	}
 	return fmt.Sprintf("%d Mbit/s", r/lab.Mbit)
-}
-
-// machine says on what was measured.
-func machine() string {
-	model := "unknown CPU"
-	b, _ := os.ReadFile("/proc/cpuinfo") // an unknown CPU is no reason to fail
-	for line := range strings.Lines(string(b)) {
-		if name, ok := strings.CutPrefix(line, "model name"); ok {
-			model = strings.Trim(name, "\t :\n")
-			break
-		}
-	}
-	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease") // likewise
-	return fmt.Sprintf("%s, %d cores, Linux %s, controller and hosts on one machine.", model, runtime.NumCPU(), strings.TrimSpace(string(kernel)))
 }
