@@ -20,7 +20,7 @@ import (
 
 // BundleExportCmd writes an image to a file.
 type BundleExportCmd struct {
-	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF]."`
+	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF], bundle:FILE, ssh://HOST/REF."`
 	For    string   `placeholder:"INVENTORY" help:"Leave out what all hosts of this inventory hold (ship hosts inventory)."`
 	Output string   `short:"o" placeholder:"FILE" help:"Where to write it (default: the image's name and .bundle)."`
 	Tag    string   `short:"t" placeholder:"REF" help:"Name of the image on the hosts (default: the source's)."`

@@ -12,7 +12,7 @@ import (
 // DeployCmd runs a new release on the whole fleet, or leaves it as it was. NoRegistry is a promise that this version keeps
 // in any case: no source that it knows is a registry, its proxy is made of itself, and containers are never pulled for.
 type DeployCmd struct {
-	Source     string        `arg:"" optional:"" help:"Image to deploy instead of the configuration's (docker-daemon:REF, docker-archive:FILE, oci-archive:FILE, oci:DIR)."`
+	Source     string        `arg:"" optional:"" help:"Image to deploy instead of the configuration's (docker-daemon:REF, docker-archive:FILE, oci-archive:FILE, oci:DIR, bundle:FILE, ssh://HOST/REF)."`
 	NoRegistry bool          `name:"no-registry" help:"Guarantee that nothing in this run contacts a registry."`
 	LockWait   time.Duration `name:"lock-wait" help:"Wait this long for a run that holds the lock."`
 }

@@ -14,7 +14,7 @@ import (
 
 // PushCmd sends an image to hosts. It needs no configuration; of one that is there only `transfer:` counts.
 type PushCmd struct {
-	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF]."`
+	Source string   `arg:"" help:"docker-daemon:REF (or just REF), docker-archive:FILE[:REF], oci-archive:FILE[:REF], oci:DIR[:REF], bundle:FILE, ssh://HOST/REF."`
 	To     []string `arg:"" name:"host" help:"Hosts, as ssh takes them: user@name:port or an alias."`
 	Tag    string   `short:"t" placeholder:"REF" help:"Name of the image on the hosts (default: the source's)."`
 	DryRun bool     `name:"dry-run" help:"Only show who would send what to whom."`
