@@ -312,10 +312,12 @@ func nameOf(d *Deployed) string {
 	return d.Release.String()
 }
 
-// before is what host i served when the plan was made.
+// before is what host i served when the plan was made: where a role is new, what the others did.
 func (p Plan) before(i int) string {
 	for _, u := range p.Hosts[i].Units {
-		return nameOf(u.Previous)
+		if u.Previous != nil {
+			return u.Previous.Release.String()
+		}
 	}
 	return "nothing"
 }
