@@ -48,7 +48,7 @@ func (c *MaintenanceOffCmd) Run(ctx context.Context, d *deps) error {
 
 // PauseCmd holds new requests.
 type PauseCmd struct {
-	For time.Duration `default:"30s" placeholder:"DURATION" help:"The pause ends by itself after this, and what waits then gets 503."`
+	For time.Duration `default:"30s" help:"The pause ends by itself after this, 10m at most, and what waits then gets 503."`
 }
 
 // Run is the command.
