@@ -128,7 +128,7 @@ func TestIssuesByItself(t *testing.T) {
 	if err := g.Enrol(t.Context(), "shop", enrolment(t, ca, "shop.test"), 1); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is served", func() bool { return served(t, https, "shop.test") != "" })
+	eventuallyIn(t, time.Minute, "it is served", func() bool { return served(t, https, "shop.test") != "" })
 	if code := g.statusOf("shop.test", "/"); code != http.StatusPermanentRedirect {
 		t.Errorf("http answers %d", code)
 	}
@@ -141,13 +141,7 @@ func TestIssuesByItself(t *testing.T) {
 	if now := served(t, https, "shop.test"); now == "" {
 		t.Error("after a restart there is none")
 	}
-	renewed := func() bool { now := served(t, https, "shop.test"); return now != "" && now != first }
-	for end := time.Now().Add(30 * time.Second); !renewed() && time.Now().Before(end); {
-		time.Sleep(50 * time.Millisecond)
-	}
-	if !renewed() {
-		t.Error("it is not renewed")
-	}
+	eventuallyIn(t, time.Minute, "it is renewed", func() bool { now := served(t, https, "shop.test"); return now != "" && now != first })
 	if st := again.active1("shop"); st.ACME == nil || st.ACME.Error != "" {
 		t.Errorf("%+v", st.ACME)
 	}

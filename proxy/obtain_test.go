@@ -80,7 +80,7 @@ func TestNamesChange(t *testing.T) {
 	}
 	shown("after a restart and an undo", "old.test")
 	g.deploy(shop("older.test"), newApp(t, "v0").Target, 4) // a rollback enrols nothing
-	eventually(t, "what came back is certified", func() bool { return validFor(t, https, "older.test") })
+	eventuallyIn(t, time.Minute, "what came back is certified", func() bool { return validFor(t, https, "older.test") })
 	if err := g.Remove(t.Context(), "shop", 5); err != nil {
 		t.Fatal(err)
 	}

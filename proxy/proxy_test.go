@@ -300,9 +300,15 @@ func (g *gateway) roundTrip(method, path string, body io.Reader, header ...strin
 // eventually waits for what a goroutine elsewhere is about to do.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(2 * time.Millisecond) {
+	eventuallyIn(t, 5*time.Second, what, ok)
+}
+
+// eventuallyIn is eventually, for what takes others some seconds.
+func eventuallyIn(t testing.TB, patience time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("not within 5 s: %s", what)
+			t.Fatalf("not within %s: %s", patience, what)
 		}
 	}
 }
