@@ -197,7 +197,7 @@ func planUnit(u Unit, o *Observed) UnitPlan {
 	}
 	switch c := up.Previous; {
 	case c == nil && len(o.Current(u.Role)) > 0:
-		up.Cause = "there are less replicas yet"
+		up.Cause = "fewer run than are wanted"
 	case c == nil:
 		up.Cause = "nothing serves the role yet"
 	case !c.Running:
@@ -212,7 +212,7 @@ func planUnit(u Unit, o *Observed) UnitPlan {
 	return up
 }
 
-// planSwitch marks the first unit of each role behind the proxy whose containers will be others, or less, than serve now.
+// planSwitch marks the first unit of each role behind the proxy whose containers will be others, or fewer, than serve now.
 func planSwitch(units []UnitPlan, o *Observed) {
 	for _, i := range firsts(units) {
 		serving := len(o.Current(units[i].Role))

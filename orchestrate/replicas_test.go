@@ -59,7 +59,7 @@ a: prune shop-web-v1-r2 (one container of a release is enough to come back to it
 `},
 		"one more": {wishReplicas("web", v1, 3), three[:2],
 			`a: ship image v1 (111111111111) (new containers need v1 (111111111111))
-a: start web (replica 3) v1 (111111111111) (there are less replicas yet)
+a: start web (replica 3) v1 (111111111111) (fewer run than are wanted)
 a: switch web v1 (111111111111) → v1 (111111111111), 3 replicas (every host is ready)
 `},
 		"one less": {wishReplicas("web", v1, 2), three,

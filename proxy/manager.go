@@ -46,17 +46,6 @@ type service struct {
 	valve    valve
 }
 
-// StaleError is a call of a run that a later one has overtaken.
-type StaleError struct {
-	Service    string
-	Generation int64 // of the call
-	Current    int64
-}
-
-func (e *StaleError) Error() string {
-	return fmt.Sprintf("service %s is at generation %d already, this run is %d: another run has overtaken it", e.Service, e.Current, e.Generation)
-}
-
 // restore brings back what served before a restart. Nothing counts as healthy until it was asked.
 func (m *manager) restore() error {
 	all, bad, err := m.store.load()
@@ -301,9 +290,3 @@ func (m *manager) remove(ctx context.Context, name string, generation int64) err
 	m.activate(s, next, nil)
 	return nil
 }
-
-// refusedError is a call that cannot be done as it is.
-type refusedError struct{ err error }
-
-func (e *refusedError) Error() string { return e.err.Error() }
-func (e *refusedError) Unwrap() error { return e.err }

@@ -64,7 +64,7 @@ func TestReplicas(t *testing.T) {
 	mustShip(t, 0, "deploy", image(t, "many:v2"), "-c", conf)
 	runs("v2", 2)
 	one, three := file("1"), file("3")
-	wants(t, mustShip(t, 0, "plan", image(t, "many:v2"), "-c", three).stdout, "there are less replicas yet", "3 replicas")
+	wants(t, mustShip(t, 0, "plan", image(t, "many:v2"), "-c", three).stdout, "fewer run than are wanted", "3 replicas")
 	mustShip(t, 0, "deploy", image(t, "many:v2"), "-c", three)
 	runs("v2", 3)
 	wants(t, mustShip(t, 0, "deploy", image(t, "many:v2"), "-c", conf).stderr, "draining")
