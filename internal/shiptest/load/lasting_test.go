@@ -14,7 +14,10 @@ import (
 // TestSocket: a proper end is no failure and is told, a broken one is.
 func TestSocket(t *testing.T) {
 	var broken, wrong atomic.Bool
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Upgrade") == "" { // of another kind
+			return
+		}
 		c, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			return
@@ -105,7 +108,7 @@ func TestHTTP2(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := g.Wait()
-		if want := map[int64]int{200: 0, 500: 200}[code]; r.Total != 200 || r.Failed != want || r.Kinds[HTTP2] != 200 || conns.Load() > 4 {
+		if want := map[int64]int{200: 0, 500: 200}[code]; r.Total != 200 || r.Failed != want || r.Kinds[HTTP2] != 200 || conns.Load() > 20 { // each worker may dial at first
 			t.Errorf("%d: %v, %d connections", code, r, conns.Load())
 		}
 	}
