@@ -35,7 +35,8 @@ const (
 	defaultPause   = 30 * time.Second
 )
 
-func (h Halt) check() error {
+// Check tells what is wrong with it.
+func (h Halt) Check() error {
 	switch {
 	case h.Kind != Maintenance && h.Kind != Pause:
 		return fmt.Errorf("halt of kind %.20q: this proxy does not know it", h.Kind)
@@ -43,8 +44,10 @@ func (h Halt) check() error {
 		return fmt.Errorf("the message has %d bytes, at most %d are allowed", len(h.Message), maxHaltMessage)
 	case h.RetryAfter < 0 || time.Duration(h.RetryAfter) > maxRetryAfter:
 		return fmt.Errorf("retry after %s: want at most %s", time.Duration(h.RetryAfter), maxRetryAfter)
-	case h.For < 0 || time.Duration(h.For) > maxPause || h.For > 0 && h.Kind != Pause:
-		return fmt.Errorf("for %s: a pause lasts at most %s, and nothing else ends by itself", time.Duration(h.For), maxPause)
+	case h.For != 0 && h.Kind != Pause:
+		return fmt.Errorf("%s does not end by itself, it was to last %s", h.Kind, time.Duration(h.For))
+	case h.For < 0 || time.Duration(h.For) > maxPause:
+		return fmt.Errorf("a pause lasts at most %s, not %s", maxPause, time.Duration(h.For))
 	}
 	return nil
 }
@@ -62,7 +65,7 @@ func (m *manager) halt(ctx context.Context, name string, h *Halt) error {
 	}
 	next := *h
 	next.Since, next.Until = time.Now().UTC().Round(0), time.Time{}
-	if err := next.check(); err != nil {
+	if err := next.Check(); err != nil {
 		return &refusedError{fmt.Errorf("service %.80s: %w", name, err)}
 	}
 	if next.Kind == Pause {

@@ -76,6 +76,9 @@ type haltRow struct {
 
 // halt keeps requests from the app on all hosts of its proxied roles.
 func (d *deps) halt(ctx context.Context, act string, h proxy.Halt) error {
+	if err := h.Check(); err != nil { // before any host is asked
+		return usagef("see ship "+act+" --help", "%w", err)
+	}
 	return d.atDoors(ctx, act, func(s *session, roles map[string][]string) error {
 		if err := orchestrate.Halt(ctx, s.target.app, s.fleet.Hosts, roles, h); err != nil {
 			return err

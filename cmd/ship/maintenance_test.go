@@ -101,6 +101,7 @@ func TestPause(t *testing.T) {
 	conf := appOf(t, "waits", []string{"h3"}, "")
 	mustShip(t, 0, "deploy", image(t, "waits:v1"), "-c", conf)
 	mustShip(t, 0, "proxy", "upgrade", "-c", conf) // to this build
+	wants(t, mustShip(t, 80, "pause", "--for", "20m", "-c", conf).stderr, "at most 10m0s")
 	mustShip(t, 0, "pause", "-c", conf)
 	answer := make(chan string, 1)
 	go func() {
