@@ -29,7 +29,6 @@ func TestDryRun(t *testing.T) {
 // TestForecastIsWhatHappens: of layers whose size on the wire is known, the forecast's total is what then leaves here.
 func TestForecastIsWhatHappens(t *testing.T) {
 	helpersPlaced(t)
-	swept(t)
 	img, err := images.App(t.Context(), world.dir, images.Spec{Ref: "foretold:v1", Version: "v1", Layers: []images.Layer{{Name: "foretold", Size: 8 << 20, Files: 8, Dense: true}}})
 	if err != nil {
 		t.Fatal(err)

@@ -30,15 +30,15 @@ func bulk(t *testing.T, ref string, size int64) string {
 // own makes an image and sees to it that no host has it when the test is over.
 func own(t *testing.T, s images.Spec) string {
 	t.Helper()
-	swept(t)
 	src := imageOf(t, s)
 	drop(t, s.Ref)
 	return src
 }
 
-// drop removes images of that name from all hosts at the test's end.
+// drop removes images of that name from all hosts at the test's end. What tests before have left goes now: it is not this one's.
 func drop(t *testing.T, ref string) {
 	t.Helper()
+	swept(t)
 	t.Cleanup(func() { removeImage(t, ref, everyHost...) })
 }
 

@@ -161,7 +161,8 @@ func (h *Host) Stop(ctx context.Context) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
-	_ = until(waiting, func() bool { _, err := h.running(); return err != nil }) // then the hard way
+	// All processes, for pid 1 looks dead a moment before the others are, and who is unplugged then cannot say goodbye.
+	_ = until(waiting, func() bool { return len(h.lab.cg.pids(h.group())) == 0 }) // then the hard way
 	return h.powerOff(ctx)
 }
 
