@@ -21,7 +21,6 @@ type Certificate struct {
 type Certify struct {
 	Role  string
 	Cause string
-	Late  bool // after the switch: what serves until then has names that the certificate is not for
 }
 
 // planCertify compares the role's certificate with the one that the proxy has.
@@ -40,9 +39,7 @@ func planCertify(want Desired, u Unit, o Observed) []Certify {
 	case has.Error != "":
 		return []Certify{{Role: u.Role, Cause: has.Error}}
 	default:
-		// Both are valid for the time being: only the names count.
-		late := c.Told.Check(now.Hosts, c.Told.NotAfter) != nil
-		return []Certify{{Role: u.Role, Late: late, Cause: "another one is served, until " + has.NotAfter.Format(time.DateOnly)}}
+		return []Certify{{Role: u.Role, Cause: "another one is served, until " + has.NotAfter.Format(time.DateOnly)}}
 	}
 }
 
@@ -70,12 +67,12 @@ func (hp HostPlan) https() bool {
 	return slices.ContainsFunc(hp.Units, func(u UnitPlan) bool { return u.Settings.Service != nil && u.Settings.Service.TLS != nil })
 }
 
-// certify gives the host's proxy the certificates that are due before the switch, or the late ones. An undo leaves those of
-// before the switch: they are good for what serves then too.
-func (r *run) certify(ctx context.Context, h Host, hp HostPlan, late bool) error {
+// certify gives the host's proxy the certificates that are due, before the switch. For names that they are not for it keeps
+// those that it has, until the cutover and for an undo.
+func (r *run) certify(ctx context.Context, h Host, hp HostPlan) error {
 	for _, c := range hp.Certify {
 		cert := r.plan.Desired.certificate(c.Role)
-		if c.Late != late || cert == nil {
+		if cert == nil {
 			continue
 		}
 		r.say(event.Phase, h.Name, "certify", "giving the proxy the certificate of "+c.Role)

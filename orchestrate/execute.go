@@ -165,7 +165,7 @@ func (r *run) prepareHost(ctx context.Context, i int, h Host, hp HostPlan) error
 			return onHost(h.Name, "remove "+s.Container.Name, err)
 		}
 	}
-	if err := r.certify(ctx, h, hp, false); err != nil {
+	if err := r.certify(ctx, h, hp); err != nil {
 		return onHost(h.Name, "certify", err)
 	}
 	if err := r.givePages(ctx, h, hp); err != nil {
@@ -237,7 +237,7 @@ func (r *run) commitHost(ctx context.Context, i int, h Host) error {
 			return fmt.Errorf("set restart policy: %w", err)
 		}
 	}
-	return r.certify(ctx, h, r.plan.Hosts[i], true)
+	return nil
 }
 
 // each runs do for every host of the plan at once.
