@@ -53,13 +53,11 @@ func (d Desired) certificate(role string) *Certificate {
 
 // SetClientCA has a role's clients need a certificate that one of these (PEM) vouches for. They are a setting of the release.
 func (d *Desired) SetClientCA(role, certificates string) {
-	for _, units := range d.Units {
-		for _, u := range units {
-			if u.Role == role && u.Settings.Service != nil && u.Settings.Service.TLS != nil {
-				u.Settings.Service.TLS.ClientCA = certificates
-			}
+	d.eachService(role, func(s *proxy.Service) {
+		if s.TLS != nil {
+			s.TLS.ClientCA = certificates
 		}
-	}
+	})
 }
 
 // https says whether any of the host's units is reached by https.

@@ -35,6 +35,17 @@ func NewDesired(c *config.App, release Release, env map[string][]string, auth ma
 	return want
 }
 
+// eachService changes how a role's requests are handled, on all hosts.
+func (d *Desired) eachService(role string, change func(*proxy.Service)) {
+	for _, units := range d.Units {
+		for _, u := range units {
+			if u.Role == role && u.Settings.Service != nil {
+				change(u.Settings.Service)
+			}
+		}
+	}
+}
+
 func newUnit(app App, r config.Role, host string, release Release, env []string, auth *proxy.BasicAuth) Unit {
 	stop := int(r.StopTimeout.Seconds())
 	u := Unit{Role: r.Name, Release: release, Image: app.ImageRef(release)}

@@ -21,13 +21,7 @@ func (d *Desired) SetErrorPages(role string, pages map[int][]byte) {
 		hash := proxy.PageHash(page)
 		named[strconv.Itoa(status)], d.ErrorPages[hash] = hash, page
 	}
-	for _, units := range d.Units {
-		for _, u := range units {
-			if u.Role == role && u.Settings.Service != nil {
-				u.Settings.Service.ErrorPages = named
-			}
-		}
-	}
+	d.eachService(role, func(s *proxy.Service) { s.ErrorPages = named })
 }
 
 // givePages gives the host's proxy the error pages that it lacks, before it is told of a release that names them. Those of a

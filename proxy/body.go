@@ -15,14 +15,11 @@ var eventTypes = [...]string{
 
 // endAtCut makes a stream of events end, properly, at the drain deadline of its target. Every other answer breaks off
 // there: a proper end would make a page or a download that was cut short look whole to its client.
-func endAtCut(resp *http.Response) error {
-	insist(resp)
-	stick(resp)
+func endAtCut(resp *http.Response) {
 	t, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err == nil && resp.ContentLength < 0 && resp.StatusCode != http.StatusSwitchingProtocols && slices.Contains(eventTypes[:], t) {
 		resp.Body = cutBody{resp.Body, exchangeOf(resp.Request.Context()).target}
 	}
-	return nil
 }
 
 // cutBody ends with io.EOF when the target's life does, whatever the source still has.

@@ -30,9 +30,9 @@ type compressor struct{ gzip, zstd sync.Pool }
 
 // modify is for every answer of a target.
 func (c *compressor) modify(resp *http.Response) error {
-	if err := endAtCut(resp); err != nil {
-		return err
-	}
+	endAtCut(resp)
+	insist(resp)
+	stick(resp)
 	x := exchangeOf(resp.Request.Context())
 	if x == nil || !x.service.Compress {
 		return nil

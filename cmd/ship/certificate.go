@@ -128,13 +128,17 @@ func readCertificate(conf *config.App, t config.TLS) (c orchestrate.Certificate,
 	return c, err
 }
 
-// readPEM reads one byte more than is allowed: what is too long is refused by its length.
 func readPEM(path string) (string, error) {
+	b, err := readUpTo(path, proxy.MaxPair)
+	return string(b), err
+}
+
+// readUpTo reads one byte more than is allowed: what is too long is refused by its length.
+func readUpTo(path string, most int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, proxy.MaxPair+1))
-	return string(b), err
+	return io.ReadAll(io.LimitReader(f, most+1))
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,7 +48,7 @@ func readErrorPages(folder string) (map[int][]byte, error) {
 	for _, status := range proxy.ErrorStatuses() {
 		name := strconv.Itoa(status) + ".html"
 		names = append(names, name)
-		page, err := readPage(filepath.Join(folder, name))
+		page, err := readUpTo(filepath.Join(folder, name), proxy.MaxErrorPages)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
@@ -69,14 +68,4 @@ func readErrorPages(folder string) (map[int][]byte, error) {
 		return nil, fmt.Errorf("the pages in %.200q have %d bytes, at most %d are allowed", folder, size, proxy.MaxErrorPages)
 	}
 	return pages, nil
-}
-
-// readPage reads one byte more than is allowed: what is too long is refused by its length.
-func readPage(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, proxy.MaxErrorPages+1))
 }
