@@ -82,12 +82,7 @@ func settleProxy(ctx context.Context, h Host) (gates, error) {
 		return g, err
 	}
 	if g.next != nil {
-		if serves(ctx, h, g) {
-			err = promote(ctx, h, g)
-		} else {
-			err = removeIfThere(ctx, h, g.next.ID)
-		}
-		if err == nil {
+		if err = settleNext(ctx, h, g); err == nil {
 			g, err = findGates(ctx, h)
 		}
 		if err != nil {
@@ -102,15 +97,40 @@ func settleProxy(ctx context.Context, h Host) (gates, error) {
 	return g, sweep(ctx, h, g)
 }
 
-// serves says whether the next proxy has taken over.
-func serves(ctx context.Context, h Host, g gates) bool {
-	if !g.next.Running || g.runs() && g.current.Labels[LabelInstance] == "" {
-		return false
+// settleNext promotes the next proxy if it takes over, and else removes it. One that runs is waited for: whoever looked, and then
+// removed it, might end the one that had taken over in between, and there would be none. The old one may end meanwhile too:
+// then the next one is the proxy.
+func settleNext(ctx context.Context, h Host, g gates) error {
+	for end := time.Now().Add(takeOverPatience); g.next != nil; {
+		if !g.next.Running {
+			switch err := h.Engine.RemoveContainer(ctx, g.next.ID, false); {
+			case err == nil, errors.Is(err, docker.ErrNotFound):
+				return nil
+			case !errors.Is(err, docker.ErrConflict):
+				return fmt.Errorf("remove %s: %w", g.next.Name, err)
+			}
+			// The run that was killed had asked for its start, which has come just now.
+		} else if !g.runs() || g.current.Labels[LabelInstance] != "" && tookOver(ctx, h, g) {
+			return promote(ctx, h, g)
+		} else if g.current.Labels[LabelInstance] == "" || time.Now().After(end) { // it cannot hand over, or will not
+			return removeIfThere(ctx, h, g.next.ID)
+		}
+		if !sleep(ctx, 150*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+		var err error
+		if g, err = findGates(ctx, h); err != nil {
+			return err
+		}
 	}
-	if !g.runs() {
-		return true
-	}
-	st, err := h.Proxy.Status(ctx) // by way of the current one; they share a control socket
+	return nil
+}
+
+const takeOverPatience = 15 * time.Second
+
+// tookOver asks by way of the current proxy: they share a control socket.
+func tookOver(ctx context.Context, h Host, g gates) bool {
+	st, err := h.Proxy.Status(ctx)
 	return err == nil && st.Instance == g.next.Labels[LabelInstance]
 }
 
